@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// The link between a guest's host (visited node) and its deputy (home): frames over one TCP stream per thread.
+//
+// Freestanding: the engine parses these same structs. Everything is little-endian x86-64 and fixed-size, with
+// explicit lengths; a side that reads a header it does not like closes the link, it never guesses.
+//
+// The engine (home side) is kept ignorant of what a call means. The host, which has the syscall table, describes a
+// call as raw bytes: six argument words, a block of input bytes to place in a scratch buffer, a list of places where
+// the address of a scratch byte must be stored (relocations), and a list of scratch ranges to send back. Nested
+// structures (iovecs, msghdr) are just more relocations. So a new syscall never needs a new engine.
+#pragma once
+
+#include "lib/base/types.h"
+
+namespace omig::wire {
+
+inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
+inline constexpr u32 kVersion = 1;
+inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
+inline constexpr u32 kTokenBytes = 32;
+
+// Who opens a link, in its first bytes.
+enum class Role : u32 {
+  thread = 1,     // the deputy of one guest thread: serves calls
+  ear = 2,        // the deputy process' collector: signals one way, aborts the other
+  commander = 3,  // a homed that gives orders as length-prefixed JSON (homed/host/commander.h)
+};
+
+struct Hello {
+  u32 magic = kMagic;
+  u32 version = kVersion;
+  Role role = Role::thread;
+  u32 slot = 0;
+  u8 token[kTokenBytes] = {};
+  i32 pid = 0;
+  i32 tid = 0;
+  u32 extra_bytes = 0;  // how many bytes follow: ThreadExtra for a thread, ProcessExtra for an ear
+  u32 reserved = 0;
+};
+
+// What only the thread itself can read about itself.
+struct ThreadExtra {
+  u64 clear_child_tid = 0;
+  u64 altstack_sp = 0;
+  u64 altstack_bytes = 0;
+  i32 altstack_flags = 0;
+  u32 reserved = 0;
+};
+
+struct KernelSigaction {
+  u64 handler = 0;
+  u64 flags = 0;
+  u64 restorer = 0;
+  u64 mask = 0;
+};
+
+struct ProcessExtra {
+  KernelSigaction actions[64];  // [signal - 1]
+};
+
+enum class Type : u32 {
+  // host -> thread link
+  running = 1,      // the guest runs: be its deputy from now on (commit)
+  call = 2,         // Call, Reloc[], Out[], input bytes
+  write_memory = 3, // u64 address, then bytes: home memory is written directly (coming home)
+  fork = 4,         // Fork: make a child deputy
+  new_thread = 5,   // make a thread deputy
+  exec = 6,         // Exec, then strings
+  exit_group = 7,   // u64 status
+  exit_thread = 8,  // u64 status
+  relink = 9,       // Relink: serve another host from now on, if it says `running`
+  resume_state = 10,// ResumeState + signal frame bytes: keep it, answer, wait for `go`
+  go = 11,          // every thread has its state: run at home
+  hello_ok = 12,    // the host accepted this link
+  abandon = 13,     // the move failed before commit: run at home from the state kept
+  // host -> ear link
+  abort_call = 32,  // AbortCall
+  die = 33,         // u64 signal: end the process as that signal's default action does
+  stop = 34,        // u64 signal: stop the process as that signal's default action does
+  exclude = 35,     // u64 mask: leave these signals pending at home (a signalfd reads them)
+  ear_quit = 36,    // exit quietly: the process comes home
+  // deputy -> host
+  reply = 64,       // Reply, then output bytes
+  signal = 65,      // 128 bytes of siginfo
+};
+
+struct Frame {
+  Type type;
+  u32 bytes;  // after this header
+  u64 seq;    // call sequence number; a reply carries its call's
+};
+
+struct Call {
+  u32 nr = 0;
+  u32 flags = 0;
+  u64 args[6] = {};
+  u32 relocs = 0;
+  u32 outs = 0;
+  u32 in_bytes = 0;       // placed at scratch offset 0
+  u32 scratch_bytes = 0;  // total scratch needed (>= in_bytes); the rest is zeroed by the engine
+};
+
+inline constexpr u32 kCallProbeOnNotRun = 1;  // read/write: if aborted before it ran, probe once without blocking
+inline constexpr u32 kCallWantsSigpipe = 2;   // on EPIPE consume the SIGPIPE the kernel queued and say so in the reply
+
+// Store the address of scratch[target] at argument `where` (where < 6) or, with kRelocScratch set, into the 8 bytes at
+// scratch offset (where & ~kRelocScratch).
+inline constexpr u32 kRelocScratch = 0x80000000u;
+struct Reloc {
+  u32 where = 0;
+  u32 target = 0;
+};
+
+// A scratch range to send back after the call. unit == 0: all `bytes`, if the call did not fail. unit > 0: as many bytes as
+// min(bytes, ret * unit). always: also when it failed. length_at != ~0: the length is the u32 stored at that scratch
+// offset by the kernel (addrlen), capped to `bytes`.
+struct Out {
+  u32 offset = 0;
+  u32 bytes = 0;
+  u32 unit = 0;
+  u32 always = 0;
+  u32 length_at = ~0u;
+};
+
+struct Reply {
+  i64 ret = 0;
+  u32 out_bytes = 0;
+  u32 flags = 0;
+};
+inline constexpr u32 kReplyNotRun = 1;   // aborted before the kernel began it: ret is meaningless
+inline constexpr u32 kReplySigpipe = 2;  // a SIGPIPE belongs to the caller
+inline constexpr u32 kReplyAborted = 4;  // ret is -EINTR because of our abort (a signal of the guest's is the cause)
+
+struct Fork {
+  u64 unused = 0;
+};
+
+struct Exec {
+  u64 sigmask = 0;    // of the calling guest thread
+  u64 ignored = 0;    // signals ignored in the guest (bit signal-1)
+  i32 dirfd = -100;   // execveat
+  u32 at_flags = 0;
+  u32 is_at = 0;
+  u32 argc = 0;
+  u32 envc = 0;
+  u32 argv_null = 0;  // argv pointer itself was NULL
+  // then path, argv strings, envp strings, each NUL-terminated
+};
+
+struct Relink {
+  u32 family_port = 0;  // port in the low 16 bits, host order
+  u8 address[4] = {};   // IPv4
+  u8 token[kTokenBytes] = {};
+  char node[32] = {};
+};
+
+struct ResumeState {
+  u64 clear_child_tid = 0;
+  u64 robust_list = 0;
+  u64 robust_bytes = 0;
+  u64 rseq = 0;
+  u32 rseq_bytes = 0;
+  u32 rseq_signature = 0;
+  u64 altstack_sp = 0;
+  u64 altstack_bytes = 0;
+  i32 altstack_flags = 0;
+  u32 frame_bytes = 0;  // signal frame that follows, position independent except for its fpstate pointer
+  u32 fpstate_offset = 0;
+  u32 reserved = 0;
+};
+
+struct AbortCall {
+  u32 slot = 0;
+  u32 reserved = 0;
+  u64 seq = 0;
+};
+
+}  // namespace omig::wire
