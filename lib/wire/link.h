@@ -35,6 +35,8 @@ struct Hello {
   i32 pid = 0;
   i32 tid = 0;
   u32 extra_bytes = 0;  // how many bytes follow: ThreadExtra for a thread, ProcessExtra for an ear
+  u32 guard_first = 0;  // the engine's own descriptors at home lie in [guard_first, guard_last]: the host keeps the
+  u32 guard_last = 0;   // program's close_range and friends away from them
   u32 reserved = 0;
 };
 
@@ -60,7 +62,7 @@ struct ProcessExtra {
 
 enum class Type : u32 {
   // host -> thread link
-  running = 1,      // the guest runs: be its deputy from now on (commit)
+  running = 1,      // Running: the guest runs, be its deputy from now on (commit)
   call = 2,         // Call, Reloc[], Out[], input bytes
   write_memory = 3, // u64 address, then bytes: home memory is written directly (coming home)
   fork = 4,         // Fork: make a child deputy
@@ -70,15 +72,13 @@ enum class Type : u32 {
   exit_thread = 8,  // u64 status
   relink = 9,       // Relink: serve another host from now on, if it says `running`
   resume_state = 10,// ResumeState + signal frame bytes: keep it, answer, wait for `go`
-  go = 11,          // every thread has its state: run at home
-  hello_ok = 12,    // the host accepted this link
+  go = 11,          // KernelSigaction of the abort signal: every thread has its state, run at home
   abandon = 13,     // the move failed before commit: run at home from the state kept
   // host -> ear link
   abort_call = 32,  // AbortCall
   die = 33,         // u64 signal: end the process as that signal's default action does
   stop = 34,        // u64 signal: stop the process as that signal's default action does
-  exclude = 35,     // u64 mask: leave these signals pending at home (a signalfd reads them)
-  ear_quit = 36,    // exit quietly: the process comes home
+  exclude = 35,     // u64 mask: leave these signals pending at home (a signalfd reads them; all: coming home). Acknowledged.
   // deputy -> host
   reply = 64,       // Reply, then output bytes
   signal = 65,      // 128 bytes of siginfo
@@ -132,12 +132,13 @@ inline constexpr u32 kReplySigpipe = 2;  // a SIGPIPE belongs to the caller
 inline constexpr u32 kReplyAborted = 4;  // ret is -EINTR because of our abort (a signal of the guest's is the cause)
 
 struct Fork {
-  u64 unused = 0;
+  u64 clone_flags = 0;  // exit signal in the low byte, plus the few flags that mean something to the deputy
 };
 
 struct Exec {
   u64 sigmask = 0;    // of the calling guest thread
   u64 ignored = 0;    // signals ignored in the guest (bit signal-1)
+  u64 handled = 0;    // signals with a handler in the guest
   i32 dirfd = -100;   // execveat
   u32 at_flags = 0;
   u32 is_at = 0;
@@ -148,13 +149,16 @@ struct Exec {
 };
 
 struct Relink {
-  u32 family_port = 0;  // port in the low 16 bits, host order
+  u32 port = 0;         // host order
+  u32 leader = 0;       // 1: this thread also brings the ear over and waits for the new host's word
   u8 address[4] = {};   // IPv4
   u8 token[kTokenBytes] = {};
   char node[32] = {};
 };
 
 struct ResumeState {
+  u64 fs_base = 0;
+  u64 gs_base = 0;
   u64 clear_child_tid = 0;
   u64 robust_list = 0;
   u64 robust_bytes = 0;
@@ -166,8 +170,15 @@ struct ResumeState {
   i32 altstack_flags = 0;
   u32 frame_bytes = 0;  // signal frame that follows, position independent except for its fpstate pointer
   u32 fpstate_offset = 0;
-  u32 reserved = 0;
+  u32 threads = 0;      // how many threads resume together
 };
+
+struct Running {
+  char node[32] = {};
+};
+
+// The signal by which the ear wakes a deputy thread out of a call. The program's own disposition of it is kept away.
+inline constexpr int kAbortSignal = 64;
 
 struct AbortCall {
   u32 slot = 0;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's table of contents, at a fixed place in its image, so that hosted code needs no symbol table to use it.
+#pragma once
+
+#include "lib/image/anchor.h"
+
+namespace omig {
+
+inline constexpr u64 kEngineHeadAddress = kEngineBase + 0x1000;
+inline constexpr u64 kEngineHeadMagic = 0x6461656847494d4f;
+
+struct EngineHead {
+  u64 magic;
+  u64 gadget;        // address of a `syscall` instruction; the filter knows it (address + 2 is what BPF sees)
+  u64 depart_entry;  // rdi = slot, rsp = that slot's stack top - 8: a frozen thread is diverted here
+  u64 batch_entry;   // rdi = BatchOp*, rsi = count, rsp = any 16-aligned stack of 4 KiB: runs them, then int3
+  u64 clone_thread;  // batch helper: rdi = ThreadStart*, rsp as above: clone3 with set_tid, child parks in int3, then int3
+  u64 image_end;
+};
+
+// One raw syscall of a batch. The batch stops at the first that fails unless it may.
+struct BatchOp {
+  i64 nr;
+  u64 args[6];
+  i64 ret;
+  u64 may_fail;
+};
+
+// For clone_thread: the new thread starts with rsp = stack and executes int3 at once (its tracer takes it from there).
+struct ThreadStart {
+  i32 tid;       // wanted tid in the guest's pid namespace
+  u32 reserved;
+  u64 stack;     // 16-aligned top
+  i64 ret;       // clone3's result
+};
+
+// A slot's window (see anchor.h for where it is).
+inline constexpr u64 kSlotFrame = 0x1000;    // saved signal frame
+inline constexpr u64 kSlotInput = 0x5000;    // buffered reader, 12 KiB
+inline constexpr u64 kSlotInputBytes = 0x3000;
+inline constexpr u64 kSlotStackTop = 0x10000;
+inline constexpr u64 kSlotScratch = 0x10000;      // 64 KiB at first
+inline constexpr u64 kSlotBigScratch = 0x100000;  // larger scratch is mapped here on demand
+
+constexpr u64 slot_address(u32 slot) { return kSlotsAddress + slot * kSlotWindow; }
+
+// First page of a slot. The mover (homed/host/depart.cpp) fills the first part before it diverts the thread.
+struct SlotBlock {
+  i32 tid;
+  u32 in_use;
+  u64 rseq;
+  u32 rseq_bytes;
+  u32 rseq_signature;
+  u64 robust_list;
+  u64 robust_bytes;
+  u64 clear_child_tid;
+  // the engine's own
+  i32 link_fd;
+  u32 slot;
+  u64 abort_seq;
+  u64 last_seq;
+  u64 scratch;
+  u64 scratch_bytes;
+  u32 input_used;   // bytes of the input buffer that are valid
+  u32 input_taken;  // bytes of those that are consumed
+};
+
+}  // namespace omig
