@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Authenticated TCP between the daemons of a cluster, as blocking functions on plain descriptors.
+//
+// The handshake proves to both ends that the other knows the cluster's key, before anything is parsed:
+//
+//   client -> server   "OMIG", u32 handshake version, 32-byte nonce cn
+//   server -> client   32-byte nonce sn, HMAC-SHA256(key, "server" | cn | sn)
+//   client -> server   HMAC-SHA256(key, "client" | cn | sn)
+//   server -> client   one byte 1
+//
+// Fresh nonces from both ends make a recorded handshake worthless. After it: messages, each a u32 little-endian length
+// (at most kMaxMessageBytes) and that many bytes of JSON. The handshake does not encrypt.
+//
+// The functions never block longer than their timeout, whatever the descriptor's O_NONBLOCK says, and never raise
+// SIGPIPE. homed, which waits for many peers at once, uses the pure pieces below (nonce, MAC, header) with Asio.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/base/types.h"
+
+struct sockaddr_in;
+
+namespace omig {
+
+using std::chrono::milliseconds;
+
+inline constexpr size_t kMaxMessageBytes = 1 << 20;
+inline constexpr u32 kHandshakeMagic = 0x47494d4f;  // "OMIG"
+inline constexpr u32 kHandshakeVersion = 1;         // of the handshake only; nodes compare wire::kVersion in JSON
+inline constexpr milliseconds kPeerTimeout{10'000};
+
+// Owns one descriptor.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept;
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() { reset(); }
+
+  int get() const { return fd_; }
+  bool valid() const { return fd_ >= 0; }
+  explicit operator bool() const { return valid(); }
+  int release() { return std::exchange(fd_, -1); }
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+// An IPv4 address and a port.
+struct Endpoint {
+  std::array<u8, 4> address{};
+  u16 port = 0;
+
+  static std::optional<Endpoint> parse(std::string_view text, u16 default_port = 0);  // "A.B.C.D:PORT" or "A.B.C.D"
+  static Endpoint from_sockaddr(const sockaddr_in& in);
+  std::string address_text() const;  // "A.B.C.D"
+  std::string text() const;          // "A.B.C.D:PORT"
+  sockaddr_in to_sockaddr() const;
+  auto operator<=>(const Endpoint&) const = default;
+};
+
+using ClusterKey = std::array<u8, 32>;
+using Nonce = std::array<u8, 32>;
+using Mac = std::array<u8, 32>;
+
+// Reads DIR/cluster.key; nothing if it is missing, of another size, or readable by others (then *error says so).
+std::optional<ClusterKey> load_cluster_key(const std::string& state_dir, std::string* error = nullptr);
+// The same, but makes a fresh key (mode 0600) if there is none. Safe against two daemons doing it at once.
+std::optional<ClusterKey> load_or_create_cluster_key(const std::string& state_dir, std::string* error = nullptr);
+
+// Plain TCP, no handshake: CLOEXEC, TCP_NODELAY, blocking.
+Fd connect_tcp(const Endpoint& to, milliseconds timeout, std::string* error = nullptr);
+// Plain listening socket: CLOEXEC, SO_REUSEADDR. Port 0 lets the kernel choose; local_endpoint tells.
+Fd listen_tcp(const Endpoint& at, std::string* error = nullptr);
+Endpoint local_endpoint(int fd);
+
+// Connected and authenticated; an invalid Fd and *error otherwise.
+Fd connect_peer(const Endpoint& to, const ClusterKey& key, milliseconds timeout, std::string* error = nullptr);
+// The server's half on an accepted descriptor. False: close it.
+bool accept_peer(int fd, const ClusterKey& key, milliseconds timeout = kPeerTimeout, std::string* error = nullptr);
+// The client's half on a connected descriptor (connect_peer = connect_tcp + this).
+bool greet_peer(int fd, const ClusterKey& key, milliseconds timeout = kPeerTimeout, std::string* error = nullptr);
+
+// Exactly `bytes` or false (end of stream, error, timeout: errno is 0, the error's, ETIMEDOUT).
+bool read_exactly(int fd, void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
+bool write_all(int fd, const void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
+
+// One framed JSON message. recv_json reads not a byte more than the message, so the descriptor can be handed on.
+bool send_json(int fd, const nlohmann::json& message, milliseconds timeout = kPeerTimeout);
+std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes = kMaxMessageBytes, milliseconds timeout = kPeerTimeout);
+// A question and its answer.
+std::optional<nlohmann::json> ask_json(int fd, const nlohmann::json& request, milliseconds timeout = kPeerTimeout);
+
+// The pure pieces, for those who do their own waiting.
+struct ClientHello {
+  u32 magic = kHandshakeMagic;
+  u32 version = kHandshakeVersion;
+  Nonce nonce{};
+};
+static_assert(sizeof(ClientHello) == 40);
+struct ServerHello {
+  Nonce nonce{};
+  Mac mac{};
+};
+static_assert(sizeof(ServerHello) == 64);
+
+void fill_random(void* data, size_t bytes);  // from the kernel through libcrypto; aborts if there is none
+Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server);
+bool mac_equal(const Mac& a, const Mac& b);  // constant time
+std::string frame_json(const nlohmann::json& message);  // length and text in one string; empty if too large
+std::string hex_encode(const void* data, size_t bytes);
+bool hex_decode(std::string_view text, void* data, size_t bytes);  // false unless exactly 2 * bytes hex digits
+
+}  // namespace omig
