@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What /proc says about a process: mappings, threads, signal masks, memory map pointers.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/image/image.h"
+
+namespace omig::host {
+
+struct MapsLine {
+  u64 start = 0, end = 0, offset = 0;
+  u32 prot = 0;
+  bool shared = false;
+  u64 device = 0, inode = 0;
+  std::string path;
+  bool deleted = false;
+};
+
+// Empty when the process is gone.
+std::vector<MapsLine> read_maps(pid_t pid);
+
+// All tids, the leader first. Empty when the process is gone.
+std::vector<pid_t> read_tasks(pid_t pid);
+
+// Everything but brk, which only the process itself knows exactly.
+std::optional<image::MmMap> read_mm(pid_t pid);
+
+std::string read_file(const std::string& path, size_t max_bytes = 1 << 20);
+
+struct SignalMasks {
+  u64 pending = 0, shared_pending = 0, blocked = 0, ignored = 0, caught = 0;
+};
+// From an open /proc/PID/task/TID/status, which stays valid while the thread lives.
+std::optional<SignalMasks> read_masks(int status_fd);
+int open_status(pid_t pid, pid_t tid);
+
+// The innermost pid of a task: what it is in its own pid namespace.
+pid_t inner_pid(pid_t tid);
+
+// utime + stime of a process in milliseconds.
+u64 cpu_ms(pid_t pid);
+u64 rss_bytes(pid_t pid);
+char task_state(pid_t pid);
+
+}  // namespace omig::host

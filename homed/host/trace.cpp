@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/host/trace.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/ptrace.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "homed/host/proc.h"
+#include "lib/image/sigframe.h"
+
+namespace omig::host {
+namespace {
+
+constexpr long kNtX86Xstate = 0x202;
+
+long ptrace_raw(long request, pid_t tid, u64 addr, void* data) {
+  return syscall(SYS_ptrace, request, tid, addr, data);
+}
+
+// Waits for the next stop of exactly this thread. -1: it died (its status is left for nobody: the caller gives up on it).
+int wait_stop(pid_t tid) {
+  for (;;) {
+    int status = 0;
+    const pid_t got = waitpid(tid, &status, __WALL);
+    if (got == tid) return WIFSTOPPED(status) ? status : -1;
+    if (got < 0 && errno != EINTR) return -1;
+  }
+}
+
+}  // namespace
+
+bool get_registers(pid_t tid, user_regs_struct* regs) {
+  iovec io{regs, sizeof *regs};
+  return ptrace_raw(PTRACE_GETREGSET, tid, NT_PRSTATUS, &io) == 0;
+}
+
+bool set_registers(pid_t tid, const user_regs_struct& regs) {
+  user_regs_struct copy = regs;
+  iovec io{&copy, sizeof copy};
+  return ptrace_raw(PTRACE_SETREGSET, tid, NT_PRSTATUS, &io) == 0;
+}
+
+bool set_xsave(pid_t tid, const image::Thread& thread) {
+  iovec io{const_cast<u8*>(thread.xsave), thread.xsave_bytes};
+  return ptrace_raw(PTRACE_SETREGSET, tid, kNtX86Xstate, &io) == 0;
+}
+
+bool set_mask(pid_t tid, u64 mask) { return ptrace_raw(PTRACE_SETSIGMASK, tid, 8, &mask) == 0; }
+bool get_mask(pid_t tid, u64* mask) { return ptrace_raw(PTRACE_GETSIGMASK, tid, 8, mask) == 0; }
+
+bool capture_thread(pid_t tid, image::Thread* thread) {
+  if (!get_registers(tid, &thread->regs)) return false;
+  iovec io{thread->xsave, sizeof thread->xsave};
+  if (ptrace_raw(PTRACE_GETREGSET, tid, kNtX86Xstate, &io) != 0) return false;
+  thread->xsave_bytes = static_cast<u32>(io.iov_len);
+  if (!get_mask(tid, &thread->sigmask)) return false;
+  ptrace_rseq_configuration rseq{};
+  if (ptrace_raw(PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof rseq, &rseq) > 0) {
+    thread->rseq = rseq.rseq_abi_pointer;
+    thread->rseq_bytes = rseq.rseq_abi_size;
+    thread->rseq_signature = rseq.signature;
+  }
+  void* head = nullptr;
+  size_t bytes = 0;
+  if (syscall(SYS_get_robust_list, tid, &head, &bytes) == 0) {
+    thread->robust_list = reinterpret_cast<u64>(head);
+    thread->robust_bytes = bytes;
+  }
+  const std::string name = read_file(fmt::format("/proc/{}/comm", tid));
+  memcpy(thread->name, name.data(), std::min(name.find_last_not_of('\n') + 1, sizeof thread->name - 1));
+  return true;
+}
+
+namespace {
+
+void rewind_call(user_regs_struct* regs) {
+  regs->rax = regs->orig_rax;
+  regs->rip -= 2;
+}
+
+}  // namespace
+
+void normalise_restart(image::Thread* thread, bool signal_pending) {
+  user_regs_struct& regs = thread->regs;
+  const long result = static_cast<long>(regs.rax);
+  if (static_cast<long>(regs.orig_rax) >= 0) {
+    if (result == -512 || result == -513 || result == -514) {
+      rewind_call(&regs);
+    } else if (result == -516) {
+      // The restart block is in this kernel. A sleep can be finished by the thread that stays (the deputy); other calls start again.
+      if (regs.orig_rax == SYS_nanosleep || regs.orig_rax == SYS_clock_nanosleep) {
+        thread->restart_at_home = 1;
+        regs.rax = SYS_restart_syscall;
+        regs.rip -= 2;
+      } else {
+        rewind_call(&regs);
+      }
+    } else if (result == -EINTR && !signal_pending) {
+      rewind_call(&regs);  // epoll_wait, sigtimedwait and the like: only the freeze interrupted them
+    }
+  }
+  regs.orig_rax = ~0ull;
+}
+
+long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args) {
+  user_regs_struct regs{};
+  if (!get_registers(tid, &regs)) return -ESRCH;
+  u64 a[6] = {};
+  std::copy(args.begin(), args.end(), a);
+  regs.rip = gadget;
+  regs.rax = static_cast<u64>(nr);
+  regs.orig_rax = ~0ull;
+  regs.rdi = a[0];
+  regs.rsi = a[1];
+  regs.rdx = a[2];
+  regs.r10 = a[3];
+  regs.r8 = a[4];
+  regs.r9 = a[5];
+  if (!set_registers(tid, regs)) return -ESRCH;
+  for (int syscall_stops = 0; syscall_stops < 2;) {
+    if (ptrace(PTRACE_SYSCALL, tid, 0, 0) != 0) return -ESRCH;
+    const int status = wait_stop(tid);
+    if (status < 0) return -ESRCH;
+    if (WSTOPSIG(status) == (SIGTRAP | 0x80)) ++syscall_stops;
+    // Anything else (a group stop passing by) is passed over: all signals but SIGKILL and SIGSTOP are blocked.
+  }
+  if (!get_registers(tid, &regs)) return -ESRCH;
+  return static_cast<long>(regs.rax);
+}
+
+bool run_until_trap(pid_t tid, u64 entry, u64 rdi, u64 rsi, const std::function<void()>& while_running) {
+  user_regs_struct regs{};
+  if (!get_registers(tid, &regs)) return false;
+  regs.rip = entry;
+  regs.rdi = rdi;
+  regs.rsi = rsi;
+  regs.rsp = kWorkStackTop - 64 - 8;
+  regs.orig_rax = ~0ull;
+  regs.eflags &= ~0x500ull;  // TF and DF
+  if (!set_registers(tid, regs)) return false;
+  // SIGTRAP stays unblocked: a forced signal that finds itself blocked resets the program's action for it.
+  if (!set_mask(tid, ~(1ull << (SIGTRAP - 1)))) return false;
+  if (ptrace(PTRACE_CONT, tid, 0, 0) != 0) return false;
+  if (while_running) while_running();
+  for (;;) {
+    const int status = wait_stop(tid);
+    if (status < 0) return false;
+    if (WSTOPSIG(status) == SIGTRAP && (status >> 16) == 0) return true;
+    if (WSTOPSIG(status) == SIGSEGV || WSTOPSIG(status) == SIGBUS || WSTOPSIG(status) == SIGILL) return false;
+    if (ptrace(PTRACE_CONT, tid, 0, 0) != 0) return false;
+  }
+}
+
+long run_batch(pid_t tid, const EngineHead& head, std::span<BatchOp> ops, size_t* failed,
+               const std::function<void()>& while_running) {
+  size_t done = 0;
+  while (done < ops.size()) {
+    const size_t count = std::min<size_t>(ops.size() - done, kWorkOpsMax);
+    const std::span<BatchOp> part = ops.subspan(done, count);
+    for (BatchOp& op : part) op.ret = -ECANCELED;
+    if (!write_memory(tid, kWorkOps, part.data(), part.size_bytes())) return -ESRCH;
+    if (!run_until_trap(tid, head.batch_entry, kWorkOps, count, while_running)) return -ESRCH;
+    if (!read_memory(tid, kWorkOps, part.data(), part.size_bytes())) return -ESRCH;
+    for (size_t i = 0; i < part.size(); ++i) {
+      const bool error = part[i].ret < 0 && part[i].ret > -4096;
+      if (error && part[i].may_fail == 0) {
+        if (failed != nullptr) *failed = done + i;
+        return part[i].ret;
+      }
+    }
+    done += count;
+  }
+  return 0;
+}
+
+bool read_memory(pid_t pid, u64 from, void* to, u64 bytes) {
+  iovec local{to, bytes}, remote{reinterpret_cast<void*>(from), bytes};
+  return process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes);
+}
+
+bool write_memory(pid_t pid, u64 to, const void* from, u64 bytes) {
+  iovec local{const_cast<void*>(from), bytes}, remote{reinterpret_cast<void*>(to), bytes};
+  return process_vm_writev(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes);
+}
+
+EngineHead load_engine_head(const std::string& engine_path) {
+  const int fd = open(engine_path.c_str(), O_RDONLY | O_CLOEXEC);
+  EngineHead head{};
+  const bool ok = fd >= 0 && pread(fd, &head, sizeof head, kEngineHeadAddress - kEngineBase) == sizeof head;
+  if (fd >= 0) close(fd);
+  if (!ok || head.magic != kEngineHeadMagic) {
+    throw std::runtime_error(fmt::format("{} is not the omig engine: reinstall omig", engine_path));
+  }
+  return head;
+}
+
+std::vector<u8> make_signal_frame(const image::Thread& thread, u64 at) {
+  std::vector<u8> bytes(kFrameFpstateOffset + thread.xsave_bytes + 64);
+  SignalFrame frame;
+  const user_regs_struct& r = thread.regs;
+  frame.altstack_sp = thread.altstack_sp;
+  frame.altstack_flags = thread.altstack_flags;
+  frame.altstack_bytes = thread.altstack_bytes;
+  frame.r8 = r.r8, frame.r9 = r.r9, frame.r10 = r.r10, frame.r11 = r.r11;
+  frame.r12 = r.r12, frame.r13 = r.r13, frame.r14 = r.r14, frame.r15 = r.r15;
+  frame.rdi = r.rdi, frame.rsi = r.rsi, frame.rbp = r.rbp, frame.rbx = r.rbx;
+  frame.rdx = r.rdx, frame.rax = r.rax, frame.rcx = r.rcx, frame.rsp = r.rsp;
+  frame.rip = r.rip, frame.rflags = r.eflags;
+  frame.cs = static_cast<u16>(r.cs);
+  frame.ss = static_cast<u16>(r.ss);
+  frame.sigmask = thread.sigmask;
+  frame.fpstate = at + kFrameFpstateOffset;
+  memcpy(bytes.data(), &frame, sizeof frame);
+  // The software bytes at 464 of the XSAVE image tell rt_sigreturn its size and features (KERNEL.md 2).
+  u8* x = bytes.data() + kFrameFpstateOffset;
+  memcpy(x, thread.xsave, thread.xsave_bytes);
+  u64 features = 0;
+  memcpy(&features, thread.xsave + 464, 8);
+  const u32 magic1 = 0x46505853, magic2 = 0x46505845, extended = thread.xsave_bytes + 4, size = thread.xsave_bytes;
+  memcpy(x + 464, &magic1, 4);
+  memcpy(x + 468, &extended, 4);
+  memcpy(x + 472, &features, 8);
+  memcpy(x + 480, &size, 4);
+  memcpy(x + thread.xsave_bytes, &magic2, 4);
+  return bytes;
+}
+
+}  // namespace omig::host

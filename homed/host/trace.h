@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// ptrace primitives: what can be learned from and done to one stopped thread. Every function here must be called by
+// the thread that attached (ptrace binds tracer threads, not processes).
+#pragma once
+
+#include <csignal>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "lib/image/image.h"
+#include "preload/engine/head.h"
+
+namespace omig::host {
+
+// Fills regs, xsave, sigmask, rseq, robust list and name; registers are as at the stop. false: the thread is gone.
+bool capture_thread(pid_t tid, image::Thread* thread);
+
+// Turns the registers of a stop into ones that continue the program elsewhere: an interrupted syscall is re-issued
+// (KERNEL.md 2). `signal_pending`: an unblocked signal waits, so an -EINTR may be the program's own and stays.
+void normalise_restart(image::Thread* thread, bool signal_pending);
+
+bool set_registers(pid_t tid, const user_regs_struct& regs);
+bool get_registers(pid_t tid, user_regs_struct* regs);
+bool set_xsave(pid_t tid, const image::Thread& thread);
+bool set_mask(pid_t tid, u64 mask);
+bool get_mask(pid_t tid, u64* mask);
+
+// Executes one syscall in a stopped thread through the engine's gadget, by two syscall stops; nothing is left of it but its
+// effect and `regs` must be put back by the caller. Needs PTRACE_O_TRACESYSGOOD and all signals blocked.
+// -ESRCH: the thread died.
+long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args);
+
+// Where the guest's tracer works inside the guest: mapped at kAnchorAddress there.
+inline constexpr u64 kWorkBytes = 0x40000;
+inline constexpr u64 kWorkOps = kAnchorAddress + 0x1000;
+inline constexpr u64 kWorkOpsMax = 800;
+inline constexpr u64 kWorkData = kAnchorAddress + 0x10000;
+inline constexpr u64 kWorkDataBytes = 0x10000;
+inline constexpr u64 kWorkStackTop = kAnchorAddress + kWorkBytes;
+
+// Runs syscalls in a stopped guest thread by the engine's batch entry. The thread's registers and mask are changed and not
+// put back. 0, the first failing op's negative errno (`failed` says which), or -ESRCH when the thread died. `while_running` is
+// polled until the batch ends: the tracer answers notifications of injected calls there.
+long run_batch(pid_t tid, const EngineHead& head, std::span<BatchOp> ops, size_t* failed = nullptr,
+               const std::function<void()>& while_running = {});
+
+// Resumes with entry(rdi) and waits for the int3 that ends it. false: died.
+bool run_until_trap(pid_t tid, u64 entry, u64 rdi, u64 rsi, const std::function<void()>& while_running = {});
+
+bool read_memory(pid_t pid, u64 from, void* to, u64 bytes);
+bool write_memory(pid_t pid, u64 to, const void* from, u64 bytes);
+
+// The engine's head, read from its file (the same image everywhere).
+EngineHead load_engine_head(const std::string& engine_path);
+
+// The XSAVE image and registers of a thread as a frame for rt_sigreturn, to be placed at `at`.
+std::vector<u8> make_signal_frame(const image::Thread& thread, u64 at);
+
+}  // namespace omig::host

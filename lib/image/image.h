@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a process is made of while it travels: its mappings, its threads, its signals. Plain structs of fixed size, sent
+// as they are between two omig-hosts of the same version (wire::kVersion); only file names travel as JSON.
+#pragma once
+
+#include <sys/user.h>
+
+#include <string>
+#include <vector>
+
+#include "lib/base/types.h"
+#include "lib/wire/link.h"
+
+namespace omig::image {
+
+enum class VmaKind : u32 {
+  anonymous = 0,  // private memory without a file (or with one that only home knows: its bytes are shipped)
+  file = 1,       // private, or shared but never writable, mapping of files[file]
+  vdso = 2,
+  vvar = 3,
+  vvar_vclock = 4,
+};
+
+inline constexpr u32 kGrowsDown = 1;
+inline constexpr u32 kSharedReadOnly = 2;
+
+struct Vma {
+  u64 start = 0;
+  u64 end = 0;
+  u64 offset = 0;  // into the file
+  i32 file = -1;
+  u32 prot = 0;  // PROT_*
+  u32 flags = 0;
+  VmaKind kind = VmaKind::anonymous;
+  u64 bytes() const { return end - start; }
+};
+
+// The file behind mappings, verified by content: a node that has the same bytes maps its own copy.
+struct File {
+  std::string path;  // as home knows it
+  u64 size_bytes = 0;
+  std::string sha256_hex;
+};
+
+// struct prctl_mm_map of linux/prctl.h, without its auxv pointer.
+struct MmMap {
+  u64 start_code = 0, end_code = 0, start_data = 0, end_data = 0, start_brk = 0, brk = 0, start_stack = 0;
+  u64 arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+};
+
+inline constexpr u32 kXsaveMaxBytes = 12 * 1024;
+
+struct Thread {
+  i32 tid = 0;  // as home knows it
+  u32 xsave_bytes = 0;
+  user_regs_struct regs{};  // normalised: continuing with them continues the program
+  u64 sigmask = 0;
+  u64 rseq = 0;
+  u32 rseq_bytes = 0;
+  u32 rseq_signature = 0;
+  u64 robust_list = 0;
+  u64 robust_bytes = 0;
+  u64 clear_child_tid = 0;
+  u64 altstack_sp = 0;
+  u64 altstack_bytes = 0;
+  i32 altstack_flags = 0;
+  // 1: the thread slept in the home kernel (nanosleep) when it was frozen: its first call is restart_syscall, which only the deputy
+  // can finish (KERNEL.md 2).
+  u32 restart_at_home = 0;
+  u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC of home at which an interrupted relative sleep ends; 0: none
+  char name[16] = {};
+  u8 xsave[kXsaveMaxBytes] = {};
+};
+
+struct Pending {
+  i32 tid = 0;  // 0: of the whole process
+  u32 reserved = 0;
+  u8 siginfo[128] = {};
+};
+
+struct Header {
+  u32 threads = 0;
+  u32 vmas = 0;
+  u32 pending = 0;
+  u32 auxv_bytes = 0;
+  i32 pid = 0;
+  u32 actions_known = 0;  // 1: `actions` is valid (a guest moves on); 0: the ear brings them (departure from home)
+  MmMap mm;
+  u8 auxv[512] = {};
+  wire::KernelSigaction actions[64] = {};
+  u64 stack_limit_bytes = 0;
+  i64 monotonic_ns = 0;  // home's clocks when it was frozen
+  i64 boottime_ns = 0;
+  u64 ear_excluded = 0;  // signals the ear leaves pending at home
+};
+
+struct Image {
+  Header header;
+  std::vector<Vma> vmas;
+  std::vector<Thread> threads;
+  std::vector<Pending> pending;
+  std::vector<File> files;
+};
+
+// A run of pages on the wire; zero bytes ends the image.
+struct PageRun {
+  u64 address = 0;
+  u64 bytes = 0;
+};
+
+}  // namespace omig::image

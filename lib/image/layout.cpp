@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/image/layout.h"
+
+#include <algorithm>
+
+namespace omig::image {
+namespace {
+
+bool special(const Vma& v) { return v.kind != VmaKind::anonymous && v.kind != VmaKind::file; }
+
+// The part of `v` in [start, end).
+Vma slice(const Vma& v, u64 start, u64 end) {
+  Vma s = v;
+  s.start = start;
+  s.end = end;
+  s.offset = v.kind == VmaKind::file ? v.offset + (start - v.start) : 0;
+  return s;
+}
+
+// Whether home's bytes at `h` stand for the same thing as the guest's at `g` (both cover the same range).
+bool same_backing(const Vma& h, const Vma& g) {
+  if (h.kind != g.kind) return false;
+  return h.kind == VmaKind::anonymous || (h.file == g.file && h.offset == g.offset);
+}
+
+void append(std::vector<Vma>* to, const Vma& v) {
+  if (!to->empty()) {
+    Vma& last = to->back();
+    const bool continues = v.kind == VmaKind::anonymous || v.offset == last.offset + last.bytes();
+    if (last.end == v.start && last.kind == v.kind && last.file == v.file && last.prot == v.prot &&
+        last.flags == v.flags && continues) {
+      last.end = v.end;
+      return;
+    }
+  }
+  to->push_back(v);
+}
+
+}  // namespace
+
+LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& guest) {
+  // Walk over all boundaries of both lists; between two neighbouring ones each side has one mapping or none.
+  std::vector<u64> cuts;
+  for (const auto* list : {&home, &guest}) {
+    for (const Vma& v : *list) {
+      if (special(v)) continue;
+      cuts.push_back(v.start);
+      cuts.push_back(v.end);
+    }
+  }
+  std::sort(cuts.begin(), cuts.end());
+  cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
+
+  LayoutPlan plan;
+  std::size_t hi = 0, gi = 0;
+  for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
+    const u64 start = cuts[i], end = cuts[i + 1];
+    while (hi < home.size() && (home[hi].end <= start || special(home[hi]))) ++hi;
+    while (gi < guest.size() && (guest[gi].end <= start || special(guest[gi]))) ++gi;
+    const bool at_home = hi < home.size() && home[hi].start <= start;
+    const bool at_guest = gi < guest.size() && guest[gi].start <= start;
+    if (!at_guest) {
+      if (at_home) plan.edits.push_back({EditKind::unmap, start, end - start, 0, 0});
+      continue;
+    }
+    Vma g = slice(guest[gi], start, end);
+    if (at_home && same_backing(slice(home[hi], start, end), g)) {
+      if (home[hi].prot != g.prot) plan.edits.push_back({EditKind::protect, start, end - start, g.prot, g.flags});
+      append(&plan.result, g);
+      continue;
+    }
+    g.kind = VmaKind::anonymous;
+    g.file = -1;
+    g.offset = 0;
+    g.flags &= kGrowsDown;
+    plan.edits.push_back({EditKind::map_anonymous, start, end - start, g.prot, g.flags});
+    append(&plan.result, g);
+  }
+  return plan;
+}
+
+}  // namespace omig::image
