@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What /proc says about processes, read with plain calls. Everything here is a snapshot: the process may be gone, or be
+// another one, by the time the answer is used, which is why identity is always pid and start time together.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/types.h"
+#include "lib/image/anchor.h"
+
+namespace omig {
+
+struct ProcStat {
+  pid_t pid = 0;
+  std::string name;
+  char state = '?';
+  pid_t ppid = 0;
+  u64 cpu_ticks = 0;  // utime + stime of all threads
+  u32 threads = 0;
+  u64 start_ticks = 0;  // since boot
+  u64 rss_bytes = 0;
+  u32 rt_policy = 0;
+};
+
+std::optional<std::string> read_text_file(const std::string& path, size_t max_bytes = 16 << 20);
+std::optional<ProcStat> parse_stat(std::string_view text);
+std::optional<ProcStat> read_stat(pid_t pid);
+std::optional<ProcStat> read_thread_stat(pid_t pid, pid_t tid);
+std::vector<pid_t> list_numbers(const std::string& directory);  // pids of /proc, tids of /proc/PID/task
+std::vector<pid_t> list_pids();
+std::vector<pid_t> list_tids(pid_t pid);
+
+// "Uid:" -> "1000\t1000\t1000\t1000"; empty if absent.
+std::string_view status_field(std::string_view status, std::string_view name);
+// The process' number in each pid namespace from ours inwards; one number: it lives in ours.
+std::vector<pid_t> namespace_pids(std::string_view status);
+std::optional<uid_t> effective_uid(std::string_view status);
+
+std::optional<std::string> environment_variable(std::string_view environ_block, std::string_view name);
+std::string command_line(pid_t pid);  // arguments joined by spaces; [name] if there are none
+
+// Is the engine mapped in it? Asks memory first, then (not allowed) the list of mappings.
+bool has_engine(pid_t pid);
+// Nothing: the process never left home, or may not be read.
+std::optional<Anchor> read_anchor(pid_t pid);
+
+}  // namespace omig

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// The pure half of peer.h: keys, nonces, MACs, text forms.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
+
+#include "lib/link/peer.h"
+
+namespace omig {
+
+namespace {
+
+void explain(std::string* error, std::string text) {
+  if (error != nullptr) *error = std::move(text);
+}
+
+}  // namespace
+
+std::optional<Endpoint> Endpoint::parse(std::string_view text, u16 default_port) {
+  Endpoint result;
+  result.port = default_port;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (int i = 0; i < 4; ++i) {
+    if (i > 0 && (at == end || *at++ != '.')) return std::nullopt;
+    const auto [next, code] = std::from_chars(at, end, result.address[static_cast<size_t>(i)]);
+    if (code != std::errc{}) return std::nullopt;
+    at = next;
+  }
+  if (at != end) {
+    if (*at++ != ':') return std::nullopt;
+    const auto [next, code] = std::from_chars(at, end, result.port);
+    if (code != std::errc{} || next != end) return std::nullopt;
+  }
+  if (result.port == 0) return std::nullopt;
+  return result;
+}
+
+Endpoint Endpoint::from_sockaddr(const sockaddr_in& in) {
+  Endpoint result;
+  std::memcpy(result.address.data(), &in.sin_addr, 4);
+  result.port = ntohs(in.sin_port);
+  return result;
+}
+
+sockaddr_in Endpoint::to_sockaddr() const {
+  sockaddr_in in{};
+  in.sin_family = AF_INET;
+  in.sin_port = htons(port);
+  std::memcpy(&in.sin_addr, address.data(), 4);
+  return in;
+}
+
+std::string Endpoint::address_text() const {
+  std::string text;
+  for (size_t i = 0; i < 4; ++i) text += (i > 0 ? "." : "") + std::to_string(address[i]);
+  return text;
+}
+
+std::string Endpoint::text() const { return address_text() + ":" + std::to_string(port); }
+
+void fill_random(void* data, size_t bytes) {
+  // Without randomness there is no authentication; going on would be worse than ending.
+  if (RAND_bytes(static_cast<unsigned char*>(data), static_cast<int>(bytes)) != 1) std::abort();
+}
+
+Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server) {
+  std::string text(who);
+  text.append(reinterpret_cast<const char*>(client.data()), client.size());
+  text.append(reinterpret_cast<const char*>(server.data()), server.size());
+  Mac mac{};
+  unsigned int bytes = 0;
+  const auto* ok = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+                        reinterpret_cast<const unsigned char*>(text.data()), text.size(), mac.data(), &bytes);
+  if (ok == nullptr || bytes != mac.size()) std::abort();
+  return mac;
+}
+
+bool mac_equal(const Mac& a, const Mac& b) { return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
+
+std::string frame_json(const nlohmann::json& message) {
+  // Names and command lines are bytes to the kernel; what is not UTF-8 in them becomes U+FFFD instead of an exception.
+  const std::string text = message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (text.size() > kMaxMessageBytes) return {};
+  const u32 length = static_cast<u32>(text.size());
+  std::string frame(sizeof(length), '\0');
+  std::memcpy(frame.data(), &length, sizeof(length));
+  return frame + text;
+}
+
+std::string hex_encode(const void* data, size_t bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * bytes);
+  for (size_t i = 0; i < bytes; ++i) {
+    const u8 byte = static_cast<const u8*>(data)[i];
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+bool hex_decode(std::string_view text, void* data, size_t bytes) {
+  if (text.size() != 2 * bytes) return false;
+  for (size_t i = 0; i < bytes; ++i) {
+    u8 byte = 0;
+    const char* at = text.data() + 2 * i;
+    const auto [next, code] = std::from_chars(at, at + 2, byte, 16);
+    if (code != std::errc{} || next != at + 2) return false;
+    static_cast<u8*>(data)[i] = byte;
+  }
+  return true;
+}
+
+std::optional<ClusterKey> load_cluster_key(const std::string& state_dir, std::string* error) {
+  const std::string path = state_dir + "/cluster.key";
+  const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) {
+    explain(error, "cannot open the cluster key " + path + ": " + std::strerror(errno));
+    return std::nullopt;
+  }
+  struct stat info {};
+  ClusterKey key{};
+  char extra = 0;
+  if (fstat(file.get(), &info) != 0 || (info.st_mode & 077) != 0) {
+    explain(error, "the cluster key " + path + " may be read by others: chmod 600 it");
+    return std::nullopt;
+  }
+  if (read(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size()) || read(file.get(), &extra, 1) != 0) {
+    explain(error, "the cluster key " + path + " is not 32 bytes long: copy it from another node");
+    return std::nullopt;
+  }
+  return key;
+}
+
+std::optional<ClusterKey> load_or_create_cluster_key(const std::string& state_dir, std::string* error) {
+  const std::string path = state_dir + "/cluster.key";
+  if (access(path.c_str(), F_OK) == 0) return load_cluster_key(state_dir, error);
+  // Written aside and linked into place, so that nobody ever reads half a key and the first of two writers wins.
+  const std::string aside = path + "." + std::to_string(getpid());
+  {
+    const Fd file(open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    ClusterKey key{};
+    fill_random(key.data(), key.size());
+    if (!file || write(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size())) {
+      explain(error, "cannot write the cluster key " + path + ": " + std::strerror(errno));
+      unlink(aside.c_str());
+      return std::nullopt;
+    }
+  }
+  const int linked = link(aside.c_str(), path.c_str());
+  const int code = errno;
+  unlink(aside.c_str());
+  if (linked != 0 && code != EEXIST) {
+    explain(error, "cannot create the cluster key " + path + ": " + std::strerror(code));
+    return std::nullopt;
+  }
+  return load_cluster_key(state_dir, error);
+}
+
+}  // namespace omig
