@@ -6,6 +6,7 @@
 // kills somebody's program at run time.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/cluster/window.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace omig::cluster {
+
+namespace {
+
+// Fields come from a node that knows the key, which may still be an older or a broken one: everything is checked.
+template <class T>
+bool take(const nlohmann::json& json, const char* key, T& into, double low, double high) {
+  const auto it = json.find(key);
+  if (it == json.end() || !it->is_number()) return false;
+  const double value = it->get<double>();
+  if (!(value >= low && value <= high)) return false;
+  into = it->get<T>();
+  return true;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const NodeEntry& e) {
+  return {{"id", e.id},           {"name", e.name},
+          {"endpoint", e.endpoint.text()}, {"version", e.version},
+          {"incarnation", e.incarnation},  {"seq", e.seq},
+          {"cpus", e.cpus},       {"speed", e.speed},
+          {"runnable", e.runnable},        {"reserved", e.reserved},
+          {"free_bytes", e.free_bytes},    {"total_bytes", e.total_bytes},
+          {"guests", e.guests},   {"away", e.away},
+          {"accepts", e.accepts}};
+}
+
+std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
+  if (!json.is_object()) return std::nullopt;
+  NodeEntry e;
+  constexpr double kBig = 1e18;
+  if (!take(json, "id", e.id, 1, 65535) || !take(json, "version", e.version, 0, 1e9) ||
+      !take(json, "incarnation", e.incarnation, 0, kBig) || !take(json, "seq", e.seq, 0, kBig) ||
+      !take(json, "cpus", e.cpus, 1e-3, 1e5) || !take(json, "speed", e.speed, 1e-3, 1e4) ||
+      !take(json, "runnable", e.runnable, 0, 1e7) || !take(json, "reserved", e.reserved, 0, 1e7) ||
+      !take(json, "free_bytes", e.free_bytes, 0, kBig) || !take(json, "total_bytes", e.total_bytes, 0, kBig) ||
+      !take(json, "guests", e.guests, 0, 1e9) || !take(json, "away", e.away, 0, 1e9))
+    return std::nullopt;
+  const auto name = json.find("name");
+  const auto endpoint = json.find("endpoint");
+  const auto accepts = json.find("accepts");
+  if (name == json.end() || !name->is_string() || endpoint == json.end() || !endpoint->is_string() ||
+      accepts == json.end() || !accepts->is_boolean())
+    return std::nullopt;
+  e.name = name->get<std::string>();
+  if (e.name.empty() || e.name.size() > 31) return std::nullopt;
+  const auto parsed = Endpoint::parse(endpoint->get_ref<const std::string&>());
+  if (!parsed) return std::nullopt;
+  e.endpoint = *parsed;
+  e.accepts = accepts->get<bool>();
+  return e;
+}
+
+bool Window::merge(const NodeEntry& entry, i64 age_ms, i64 now_ms) {
+  const auto it = nodes_.find(entry.id);
+  if (it == nodes_.end()) {
+    if (nodes_.size() >= kMaxWindow) return false;
+  } else {
+    const NodeEntry& old = it->second.entry;
+    if (std::pair(entry.incarnation, entry.seq) <= std::pair(old.incarnation, old.seq)) return false;
+  }
+  nodes_[entry.id] = Seen{entry, now_ms - std::max<i64>(age_ms, 0)};
+  return true;
+}
+
+nlohmann::json Window::to_json(i64 now_ms, size_t max_entries) const {
+  std::vector<const Seen*> freshest;
+  for (const auto& [id, seen] : nodes_) freshest.push_back(&seen);
+  std::ranges::sort(freshest, std::ranges::greater{}, [](const Seen* s) { return s->produced_ms; });
+  if (freshest.size() > max_entries) freshest.resize(max_entries);
+  nlohmann::json list = nlohmann::json::array();
+  for (const Seen* seen : freshest) {
+    nlohmann::json entry = cluster::to_json(seen->entry);
+    entry["age_ms"] = now_ms - seen->produced_ms;
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+std::vector<u32> Window::merge_json(const nlohmann::json& json, i64 now_ms, u32 except_id) {
+  std::vector<u32> news;
+  if (!json.is_array()) return news;
+  for (const auto& item : json) {
+    const auto entry = entry_from_json(item);
+    i64 age_ms = 0;
+    if (!entry || entry->id == except_id || !take(item, "age_ms", age_ms, 0, 1e12)) continue;
+    if (age_ms <= kForgetAfter_ms && merge(*entry, age_ms, now_ms)) news.push_back(entry->id);
+  }
+  return news;
+}
+
+void Window::forget_old(i64 now_ms) {
+  std::erase_if(nodes_, [&](const auto& item) { return now_ms - item.second.produced_ms > kForgetAfter_ms; });
+}
+
+const Seen* Window::find(u32 id) const {
+  const auto it = nodes_.find(id);
+  return it == nodes_.end() ? nullptr : &it->second;
+}
+
+const Seen* Window::find(const std::string& name_or_id) const {
+  for (const auto& [id, seen] : nodes_)
+    if (seen.entry.name == name_or_id) return &seen;
+  u32 id = 0;
+  const char* const end = name_or_id.data() + name_or_id.size();
+  const auto [next, code] = std::from_chars(name_or_id.data(), end, id);
+  return code == std::errc{} && next == end ? find(id) : nullptr;
+}
+
+}  // namespace omig::cluster
