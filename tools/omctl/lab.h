@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// `omctl lab`: a cluster of N nodes on one machine.
+#pragma once
+
+#include <string>
+#include <vector>
+
+// args: what follows `omctl lab` ("up", "--nodes", "4", ...). The exit status; messages are already printed.
+int lab_main(std::vector<std::string> args);
