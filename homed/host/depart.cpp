@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// Leaving home.
+//
+// Order matters here, for every line is a place where anybody may die:
+//   1. ask the target, offer the files that are mapped (it looks which it has), it prepares an empty guest;
+//   2. freeze every thread with ptrace, capture registers, map anchor and slots, stream the image;
+//   3. the target answers "ready": everything is in place there, nothing runs;
+//   4. divert every thread to the engine and detach: from here on the engine decides (docs/PROTOCOL.md). Each thread links
+//      to the target; the target says `running` and the threads become deputies, or they go on as if nothing had been.
+// Until 4 this process' death detaches the program unharmed; after it this process is not needed any more.
+#include "homed/host/depart.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <cstring>
+
+#include "homed/host/fault.h"
+#include "homed/host/proc.h"
+#include "homed/reasons.h"
+#include "lib/image/sigframe.h"
+
+namespace omig::host {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kFreezeLimit{300};
+constexpr milliseconds kShipTimeout{60'000};
+// Where the mover writes in the engine's private words (preload/engine/state.h, struct Private).
+constexpr size_t kPrivatePhase = 0, kPrivateLeaderSlot = 1, kPrivateThreads = 5;
+
+double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+i64 clock_ns(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
+}
+
+}  // namespace
+
+nlohmann::json MoveReport::to_json() const {
+  if (!ok) return {{"ok", false}, {"reason", reason}};
+  return {{"ok", true}, {"freeze_ms", freeze_ms}, {"total_ms", total_ms}, {"bytes", bytes}};
+}
+
+bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::string* reason) {
+  auto message = recv_json(fd_.get(), kMaxMessageBytes, timeout);
+  if (!message) {
+    *reason = fmt::format("{} broke off the move", node_);
+    return false;
+  }
+  if (!message->value("ok", false)) {
+    *reason = message->value("reason", fmt::format("{} refused", node_));
+    return false;
+  }
+  *json = std::move(*message);
+  return true;
+}
+
+bool MoveConversation::open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
+                            std::span<const image::File> files, std::string* reason) {
+  node_ = node;
+  std::string error;
+  fd_ = connect_peer(to, key, milliseconds(3000), &error);
+  if (!fd_) {
+    *reason = fmt::format("cannot reach {} at {}: {}", node, to.text(), error);
+    return false;
+  }
+  nlohmann::json reply;
+  if (!send_json(fd_.get(), request) || !send_json(fd_.get(), {{"files", files_to_json(files)}})) {
+    *reason = fmt::format("{} broke off the move", node);
+    return false;
+  }
+  if (!answer(&reply, kShipTimeout, reason)) return false;
+  const auto endpoint = Endpoint::parse(reply.value("address", ""), 0);
+  port = reply.value("port", u16{0});
+  if (!endpoint || port == 0 || !hex_decode(reply.value("token", ""), token.data(), token.size())) {
+    *reason = fmt::format("{} answered nonsense", node);
+    return false;
+  }
+  address = endpoint->address;
+  files_there_.assign(files.size(), false);
+  const auto there = reply.find("files");
+  for (size_t i = 0; there != reply.end() && i < files_there_.size() && i < there->size(); ++i) {
+    files_there_[i] = (*there)[i].is_number() && (*there)[i].get<int>() != 0;
+  }
+  return true;
+}
+
+bool MoveConversation::ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics) {
+  const auto lost = [&] {
+    *reason = fmt::format("{} broke off while the image was sent", node_);
+    return false;
+  };
+  if (!send_image(fd_.get(), image)) return lost();
+  fault_point("image-sent");
+  const PageSink sink = [this](u64 address_of, std::span<const u8> bytes) {
+    const image::PageRun run{address_of, bytes.size()};
+    return write_all(fd_.get(), &run, sizeof run, kShipTimeout) &&
+           write_all(fd_.get(), bytes.data(), bytes.size(), kShipTimeout);
+  };
+  if (!send_pages(pid, image.vmas, files_there_, sink, statistics)) return lost();
+  const image::PageRun end{};
+  if (!write_all(fd_.get(), &end, sizeof end)) return lost();
+  fault_point("pages-sent");
+  nlohmann::json ready;
+  return answer(&ready, kShipTimeout, reason);
+}
+
+bool MoveConversation::wait_committed(std::string* reason) {
+  nlohmann::json reply;
+  return answer(&reply, kShipTimeout, reason);
+}
+
+namespace {
+
+class Departure {
+ public:
+  explicit Departure(const DepartOptions& options) : options_(options), files_(options.state_dir) {}
+
+  MoveReport run() {
+    const auto start = Clock::now();
+    MoveReport report;
+    report.ok = prepare(&report.reason) && leave(&report);
+    report.total_ms = ms_since(start);
+    report.bytes = statistics_.bytes;
+    return report;
+  }
+
+ private:
+  bool prepare(std::string* reason) {
+    if (auto why = why_stays(options_.pid)) {
+      *reason = *why;
+      return false;
+    }
+    std::string error;
+    const auto key = load_cluster_key(options_.state_dir, &error);
+    if (!key) {
+      *reason = error;
+      return false;
+    }
+    if (!read_memory(options_.pid, kEngineHeadAddress, &head_, sizeof head_) || head_.magic != kEngineHeadMagic) {
+      *reason = "not preloaded: start it with omctl run, or with LD_PRELOAD=libomig.so";
+      return false;
+    }
+    const Mappings before = read_mappings(options_.pid, &files_);
+    if (!before.refusal.empty()) {
+      *reason = before.refusal;
+      return false;
+    }
+    files_offered_ = files_.files().size();
+    const nlohmann::json request = {
+        {"op", "move"},           {"pid", options_.pid},
+        {"home", options_.home_name}, {"version", wire::kVersion},
+        {"cpu_flags", cpu_flags()},   {"vdso", vdso_sha256()},
+        {"rss_bytes", rss_bytes(options_.pid)}, {"threads", read_tasks(options_.pid).size()},
+        {"monotonic_ns", clock_ns(CLOCK_MONOTONIC)}, {"boottime_ns", clock_ns(CLOCK_BOOTTIME)},
+        {"boot_id", read_file("/proc/sys/kernel/random/boot_id", 64)},
+        {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
+    return conversation_.open(options_.to, options_.node, *key, request, files_.files(), reason);
+  }
+
+  bool leave(MoveReport* report) {
+    fault_point("before-freeze");
+    const auto frozen_at = Clock::now();
+    std::string* reason = &report->reason;
+    if (!process_.freeze(options_.pid, kFreezeLimit, reason)) return false;
+    fault_point("frozen");
+    if (auto why = why_stays(options_.pid, {.ignore_tracer = true})) {
+      *reason = *why;
+      return false;
+    }
+    EngineHead head{};
+    if (!read_memory(options_.pid, kEngineHeadAddress, &head, sizeof head) || memcmp(&head, &head_, sizeof head) != 0) {
+      *reason = "busy: it has just executed another program, try again";
+      return false;
+    }
+    if (!process_.capture(reason) || !map_engine_memory(reason) || !make_image(reason)) return false;
+    if (!conversation_.ship(options_.pid, image_, reason, &statistics_)) return false;
+    if (!write_engine_memory(reason)) return false;
+    fault_point("before-divert");
+    for (size_t i = 0; i < process_.threads().size(); ++i) {
+      if (!process_.divert(i, head_.depart_entry, i, slot_address(static_cast<u32>(i)) + kSlotStackTop - 8)) {
+        *reason = "it ended";
+        return false;
+      }
+    }
+    process_.release();
+    fault_point("after-divert");
+    const bool committed = conversation_.wait_committed(reason);
+    report->freeze_ms = ms_since(frozen_at);
+    return committed;
+  }
+
+  bool map_engine_memory(std::string* reason) {
+    bool anchor_there = false;
+    std::vector<bool> slot_there(process_.threads().size());
+    for (const MapsLine& line : read_maps(options_.pid)) {
+      if (line.start <= kAnchorAddress && line.end > kAnchorAddress) anchor_there = true;
+      for (size_t i = 0; i < slot_there.size(); ++i) {
+        const u64 at = slot_address(static_cast<u32>(i));
+        if (line.start <= at && line.end > at) slot_there[i] = true;
+      }
+    }
+    const auto map = [&](u64 at, u64 bytes) {
+      const long got = process_.inject(head_.gadget, SYS_mmap,
+                                       {at, bytes, PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
+      if (got == static_cast<long>(at)) return true;
+      *reason = fmt::format("cannot map {} bytes at {:x} in it: {}", bytes, at, strerror(static_cast<int>(-got)));
+      return false;
+    };
+    if (!anchor_there && !map(kAnchorAddress, kPageSize)) return false;
+    for (size_t i = 0; i < slot_there.size(); ++i) {
+      if (!slot_there[i] && !map(slot_address(static_cast<u32>(i)), kSlotMapped)) return false;
+    }
+    return true;
+  }
+
+  bool make_image(std::string* reason) {
+    Mappings now = read_mappings(options_.pid, &files_);
+    if (!now.refusal.empty()) {
+      *reason = now.refusal;
+      return false;
+    }
+    for (image::Vma& vma : now.vmas) {  // a file mapped since the offer: its bytes are shipped
+      if (vma.file >= static_cast<i32>(files_offered_)) vma.kind = image::VmaKind::anonymous, vma.file = -1, vma.offset = 0;
+    }
+    const auto mm = read_mm(options_.pid);
+    if (!mm) {
+      *reason = "it ended";
+      return false;
+    }
+    image::Header& h = image_.header;
+    h.mm = *mm;
+    if (const long brk = process_.inject(head_.gadget, SYS_brk, {0}); brk > 0) h.mm.brk = static_cast<u64>(brk);
+    const std::string auxv = read_file(fmt::format("/proc/{}/auxv", options_.pid), sizeof h.auxv);
+    memcpy(h.auxv, auxv.data(), std::min(auxv.size(), sizeof h.auxv));
+    h.auxv_bytes = static_cast<u32>(std::min(auxv.size(), sizeof h.auxv));
+    rlimit stack{};
+    prlimit(options_.pid, RLIMIT_STACK, nullptr, &stack);
+    h.stack_limit_bytes = stack.rlim_cur;
+    h.monotonic_ns = clock_ns(CLOCK_MONOTONIC);
+    h.boottime_ns = clock_ns(CLOCK_BOOTTIME);
+    h.pid = options_.pid;
+    image_.vmas = std::move(now.vmas);
+    image_.threads = process_.threads();
+    image_.files = files_.files();
+    h.vmas = static_cast<u32>(image_.vmas.size());
+    h.threads = static_cast<u32>(image_.threads.size());
+    return true;
+  }
+
+  // Anchor and slots, so that the diverted threads know where to go and what to come back to.
+  bool write_engine_memory(std::string* reason) {
+    Anchor anchor;
+    Anchor old;
+    if (read_memory(options_.pid, kAnchorAddress, &old, sizeof old) && old.magic == kAnchorMagic) {
+      anchor.moves = old.moves;
+      anchor.slots_used = old.slots_used;
+    }
+    const auto& threads = process_.threads();
+    anchor.where = Where::departing;
+    anchor.slots_used = std::max<u32>(anchor.slots_used, static_cast<u32>(threads.size()));
+    options_.node.copy(anchor.node, sizeof anchor.node - 1);
+    memcpy(anchor.host_address, conversation_.address.data(), 4);
+    anchor.host_port = conversation_.port;
+    memcpy(anchor.token, conversation_.token.data(), sizeof anchor.token);
+    u32* words = reinterpret_cast<u32*>(anchor.engine_private);
+    words[kPrivatePhase] = 0;
+    words[kPrivateLeaderSlot] = 0;
+    words[kPrivateThreads] = static_cast<u32>(threads.size());
+    bool ok = write_memory(options_.pid, kAnchorAddress, &anchor, sizeof anchor);
+    for (u32 i = 0; ok && i < threads.size(); ++i) {
+      SlotBlock block{};
+      const image::Thread& t = threads[i];
+      block.tid = t.tid;
+      block.in_use = 1;
+      block.rseq = t.rseq;
+      block.rseq_bytes = t.rseq_bytes;
+      block.rseq_signature = t.rseq_signature;
+      block.robust_list = t.robust_list;
+      block.robust_bytes = t.robust_bytes;
+      block.link_fd = -1;
+      block.slot = i;
+      const std::vector<u8> frame = make_signal_frame(t, slot_address(i) + kSlotFrame);
+      ok = frame.size() <= kFrameMaxBytes && write_memory(options_.pid, slot_address(i), &block, sizeof block) &&
+           write_memory(options_.pid, slot_address(i) + kSlotFrame, frame.data(), frame.size());
+    }
+    if (!ok) *reason = "cannot write the engine's memory in it";
+    return ok;
+  }
+
+  const DepartOptions& options_;
+  FileCatalogue files_;
+  size_t files_offered_ = 0;
+  EngineHead head_{};
+  MoveConversation conversation_;
+  FrozenProcess process_;
+  image::Image image_;
+  PageStatistics statistics_;
+};
+
+}  // namespace
+
+MoveReport depart(const DepartOptions& options) { return Departure(options).run(); }
+
+}  // namespace omig::host

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "homed/host/freeze.h"
+#include "homed/host/source.h"
+#include "lib/link/peer.h"
+
+namespace omig::host {
+
+struct DepartOptions {
+  pid_t pid = 0;
+  Endpoint to;
+  std::string node;       // the target's name, for messages
+  std::string state_dir;  // of this node
+  std::string home_name;
+};
+
+struct MoveReport {
+  bool ok = false;
+  std::string reason;
+  double freeze_ms = 0;
+  double total_ms = 0;
+  u64 bytes = 0;
+  nlohmann::json to_json() const;
+};
+
+// Moves a native program of this node away. Two-phase: whatever happens before the visited node's host has confirmed, the
+// program runs on where it was.
+MoveReport depart(const DepartOptions& options);
+
+// The conversation with the node it goes to, shared with guests that move on (moves.cpp).
+class MoveConversation {
+ public:
+  // Asks, and offers the files; fills what the target answered.
+  bool open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
+            std::span<const image::File> files, std::string* reason);
+  // Ships a frozen process. `expect_ready`: until the target has it in place.
+  bool ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics);
+  // Waits for the target's last word.
+  bool wait_committed(std::string* reason);
+
+  std::array<u8, 4> address{};
+  u16 port = 0;
+  std::array<u8, wire::kTokenBytes> token{};
+
+ private:
+  bool answer(nlohmann::json* json, milliseconds timeout, std::string* reason);
+  Fd fd_;
+  std::string node_;
+  std::vector<bool> files_there_;
+};
+
+}  // namespace omig::host

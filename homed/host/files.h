@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files verified by content. A library that both nodes have is mapped on each from its own disk instead of being shipped;
+// "the same" means size and SHA-256, never the name alone. Hashes are remembered in the state directory by device, inode,
+// size and modification time, so a library is read once.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "homed/host/proc.h"
+#include "lib/image/image.h"
+#include "lib/link/peer.h"
+
+namespace omig::host {
+
+using FileId = std::pair<u64, u64>;  // device, inode
+
+class FileCatalogue {
+ public:
+  explicit FileCatalogue(std::string state_dir) : cache_dir_(std::move(state_dir) + "/file-hashes") {}
+
+  // Index in files() of the file behind a mapping, added (and hashed) at need. -1: not a file whose content can be
+  // relied on (gone, special, changed under the mapping): then its bytes are shipped.
+  i32 index_of(const MapsLine& line, const std::string& root = "");
+  // Opens this node's own copy of a file another node names; an invalid Fd when there is none with the same content.
+  Fd open_same(const image::File& file);
+
+  const std::vector<image::File>& files() const { return files_; }
+  // Makes a known file (from an image) findable by the id it has on this node.
+  void adopt(const image::File& file, std::optional<FileId> id);
+
+ private:
+  std::string hash_of(int fd, const struct stat& st);
+
+  std::string cache_dir_;
+  std::vector<image::File> files_;
+  std::map<FileId, i32> by_id_;
+};
+
+}  // namespace omig::host

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/host/freeze.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <linux/ptrace.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "homed/host/proc.h"
+
+namespace omig::host {
+
+using Clock = std::chrono::steady_clock;
+
+bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::string* reason) {
+  if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
+    if (errno == ESRCH) return true;  // it ended meanwhile
+    *reason = fmt::format("cannot trace thread {}: {}", tid, strerror(errno));
+    return false;
+  }
+  tids_.push_back(tid);
+  held_signals_.push_back(0);
+  if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0 && errno != ESRCH) {
+    *reason = fmt::format("cannot stop thread {}: {}", tid, strerror(errno));
+    return false;
+  }
+  for (;;) {
+    int status = 0;
+    const pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
+    if (got == tid && !WIFSTOPPED(status)) {
+      *reason = "it ended";
+      tids_.pop_back();
+      held_signals_.pop_back();
+      return false;
+    }
+    if (got == tid) {
+      if ((status >> 16) == PTRACE_EVENT_STOP) {
+        if (WSTOPSIG(status) == SIGTRAP) return true;
+        *reason = "it is stopped by a signal; continue it first (kill -CONT)";
+        return false;
+      }
+      held_signals_.back() = WSTOPSIG(status);  // a signal-delivery stop: given back at release
+      return true;
+    }
+    if (got < 0 && errno != EINTR) {
+      *reason = "it ended";
+      return false;
+    }
+    if (Clock::now() > deadline) {
+      *reason = "busy: a thread does not stop now (vfork in progress or waiting for a device), try again";
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(100));  // waitpid has no time-out of its own
+  }
+}
+
+bool FrozenProcess::freeze(pid_t pid, std::chrono::milliseconds limit, std::string* reason) {
+  pid_ = pid;
+  const auto deadline = Clock::now() + limit;
+  for (bool found_new = true; found_new;) {
+    found_new = false;
+    const auto tasks = read_tasks(pid);
+    if (tasks.empty()) {
+      *reason = "it ended";
+      release();
+      return false;
+    }
+    for (const pid_t tid : tasks) {
+      if (std::find(tids_.begin(), tids_.end(), tid) != tids_.end()) continue;
+      found_new = true;
+      if (!stop_thread(tid, deadline, reason)) {
+        release();
+        return false;
+      }
+    }
+  }
+  if (tids_.empty() || tids_.front() != pid) {
+    *reason = "its first thread has ended";
+    release();
+    return false;
+  }
+  return true;
+}
+
+bool FrozenProcess::signal_pending(pid_t tid) const {
+  const int fd = open_status(pid_, tid);
+  if (fd < 0) return false;
+  const auto masks = read_masks(fd);
+  close(fd);
+  return masks && ((masks->pending | masks->shared_pending) & ~masks->blocked) != 0;
+}
+
+bool FrozenProcess::capture(std::string* reason) {
+  for (size_t i = 0; i < tids_.size(); ++i) {
+    image::Thread thread;
+    thread.tid = tids_[i];
+    if (!capture_thread(tids_[i], &thread)) {
+      *reason = "it ended";
+      return false;
+    }
+    normalise_restart(&thread, held_signals_[i] != 0 || signal_pending(tids_[i]));
+    threads_.push_back(thread);
+    diverted_.push_back(false);
+  }
+  return true;
+}
+
+long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args) {
+  leader_disturbed_ = true;
+  set_mask(pid_, ~0ull);
+  return inject_syscall(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()));
+}
+
+bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
+  user_regs_struct regs = threads_[index].regs;
+  regs.rip = entry;
+  regs.rdi = argument;
+  regs.rsp = stack;
+  regs.orig_rax = ~0ull;
+  regs.eflags &= ~0x500ull;  // TF and DF
+  if (!set_registers(tids_[index], regs) || !set_mask(tids_[index], ~0ull)) return false;
+  diverted_[index] = true;
+  return true;
+}
+
+void FrozenProcess::release() {
+  for (size_t i = 0; i < tids_.size(); ++i) {
+    if (i == 0 && leader_disturbed_ && !threads_.empty() && !diverted_[0]) {
+      // The injected calls used up the kernel's own restart of an interrupted call: go on from the normalised state, which
+      // re-issues it. (A sleep's restart block survived: restart_syscall continues it.)
+      set_registers(tids_[0], threads_[0].regs);
+      set_mask(tids_[0], threads_[0].sigmask);
+    }
+    ptrace(PTRACE_DETACH, tids_[i], 0, held_signals_[i]);
+  }
+  tids_.clear();
+  held_signals_.clear();
+  threads_.clear();
+  diverted_.clear();
+  leader_disturbed_ = false;
+}
+
+}  // namespace omig::host

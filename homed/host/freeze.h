@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Freezing a program at home, and letting it go. homed's mover is not the program's parent: it attaches with ptrace for
+// the time of the freeze only (KERNEL.md 2), so nothing is visible to the program, and if the mover is killed the kernel
+// detaches it and the program runs on.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "homed/host/trace.h"
+
+namespace omig::host {
+
+class FrozenProcess {
+ public:
+  FrozenProcess() = default;
+  FrozenProcess(const FrozenProcess&) = delete;
+  FrozenProcess& operator=(const FrozenProcess&) = delete;
+  ~FrozenProcess() { release(); }
+
+  // Stops every thread within the time given. On failure nothing stays stopped and the reason is in words.
+  bool freeze(pid_t pid, std::chrono::milliseconds limit, std::string* reason);
+  // Fills the image's threads with normalised registers, captures what injected syscalls must not disturb.
+  bool capture(std::string* reason);
+  // Runs one syscall in the leader.
+  long inject(u64 gadget, long nr, std::initializer_list<u64> args);
+  // Sends a thread to `entry` with rdi = argument when it is released.
+  bool divert(size_t index, u64 entry, u64 argument, u64 stack);
+  // Lets everything run: undiverted threads exactly where they were.
+  void release();
+
+  pid_t pid() const { return pid_; }
+  const std::vector<pid_t>& tids() const { return tids_; }
+  std::vector<image::Thread>& threads() { return threads_; }
+
+ private:
+  bool stop_thread(pid_t tid, std::chrono::steady_clock::time_point deadline, std::string* reason);
+  bool signal_pending(pid_t tid) const;
+
+  pid_t pid_ = 0;
+  std::vector<pid_t> tids_;
+  std::vector<int> held_signals_;             // a signal whose delivery the stop intercepted, per thread
+  std::vector<image::Thread> threads_;        // normalised
+  std::vector<bool> diverted_;
+  bool leader_disturbed_ = false;
+};
+
+}  // namespace omig::host
