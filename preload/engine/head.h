@@ -55,7 +55,7 @@ struct SlotBlock {
   u64 robust_bytes;
   u64 clear_child_tid;
   // the engine's own
-  i32 link_fd;
+  i32 link_fd;  // the engine's own links are noted as descriptor + 1: -1 from the mover and 0 both mean none
   u32 slot;
   u64 abort_seq;
   u64 last_seq;
@@ -63,6 +63,16 @@ struct SlotBlock {
   u64 scratch_bytes;
   u32 input_used;   // bytes of the input buffer that are valid
   u32 input_taken;  // bytes of those that are consumed
+  // Engine only, zeroed by whoever makes the slot.
+  i32 next_link_fd;   // + 1: link to another node while relinking
+  u32 relinks;        // moves to other nodes this deputy has taken part in
+  i32 write_error;    // first errno of write_memory on this link since the last resume_state
+  u32 taken_off;      // kernel registrations that depart_entry took off (Registration bits)
+  u32 has_resume;     // resume_state arrived
+  u32 resume_threads; // that resume together
+  u64 fs_base;
+  u64 gs_base;
 };
+static_assert(sizeof(SlotBlock) <= kSlotFrame);
 
 }  // namespace omig

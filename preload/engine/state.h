@@ -2,7 +2,10 @@
 // The engine's only writable memory: the anchor page and the slots.
 #pragma once
 
+#include <cstddef>
+
 #include "lib/image/anchor.h"
+#include "lib/image/sigframe.h"
 #include "lib/wire/link.h"
 #include "preload/engine/head.h"
 #include "preload/engine/sys.h"
@@ -11,68 +14,125 @@ namespace omig::engine {
 
 // How far a change of place has got; every thread waits for the next value with a futex.
 enum Phase : u32 {
-  kUndecided = 0,  // departing: frozen state kept, the host has not confirmed
-  kCommitted = 1,  // the guest runs; this process is its deputy
-  kRolledBack = 2, // the move failed: every thread goes on from the state kept
-  kGo = 3,         // coming home: all state is here
-  kEarGone = 4,    // ... and no more aborts can come
-  kResume = 5,     // ... and the program's own signal actions are back
+  kUndecided = 0,   // departing: frozen state kept, the host has not confirmed
+  kCommitted = 1,   // the guest runs; this process is its deputy
+  kRolledBack = 2,  // the move failed: one thread is taking the ear and the abort handler down
+  kGo = 3,          // coming home: all state is here, the ear is being stopped
+  kResume = 5,      // nothing of the engine is left in the process: every thread goes on natively (home, or rolled back)
 };
 
+// What a mover must write before it diverts: phase = kUndecided, leader_slot, threads; all else zero.
 struct Private {
+  // A mover knows the places of these (homed/host/depart.cpp).
   u32 phase;
   u32 leader_slot;
-  u32 ear_tid;       // cleared by the kernel when the ear is gone (futex)
-  i32 ear_fd;
+  u32 ear_tid;        // cleared by the kernel when the ear is gone (futex)
+  i32 ear_fd;         // its link; descriptors are kept + 1, so that a zeroed struct has none
   i32 signal_fd;
-  u32 threads;       // that take part in the change of place
-  u32 arrived;       // barrier count
-  u32 ready;         // threads that hold their state to resume
-  u32 relink_result; // 0 undecided, 1 moved, 2 stays
+  u32 threads;        // that take part in the departure
+  u32 arrived;        // threads that reached depart_entry
+  // From here on: the engine only.
+  u32 ready;          // threads that have everything to resume at home
+  u32 alive;          // thread deputies, the ear not counted
+  u32 lock;           // futex mutex: descriptors, slots, fork, the start and the end of the ear
   u32 lost_announced;
-  u64 excluded;      // signals left pending at home
-  wire::Relink relink;
+  u32 ear_stop;       // the ear shall end
+  u32 ear_hold;       // the ear shall leave signals pending (an exec is under way)
+  i32 ear_next_fd;    // the link it shall take instead of its own
+  u32 relinking;      // a move to another node is under way
+  u32 relink_result;  // (generation << 2) | kRelinkMoved or kRelinkStays
+  u32 relink_failed;  // generation in which some thread could not link
+  i32 relink_fd;      // the leader's new link: shut down by a thread that failed
+  u32 leading;        // departing: the leader has begun to set up what only it takes down
+  u32 abort_installed;
+  u64 excluded;       // signals left pending at home, by the host's word
+  wire::KernelSigaction abort_action;  // the program's own action of kAbortSignal
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
+static_assert(offsetof(Private, threads) == 20, "movers know this place");
+inline constexpr u32 kRelinkMoved = 1, kRelinkStays = 2;
 
 inline Anchor& anchor() { return *reinterpret_cast<Anchor*>(kAnchorAddress); }
 inline Private& state() { return *reinterpret_cast<Private*>(anchor().engine_private); }
 inline SlotBlock& block(u32 slot) { return *reinterpret_cast<SlotBlock*>(slot_address(slot)); }
+inline SignalFrame& frame_of(SlotBlock& b) { return *reinterpret_cast<SignalFrame*>(addr(&b) + kSlotFrame); }
 inline constexpr u32 kEarSlot = kMaxSlots;
 
 // link.cpp: streams. All return 0 or a negative errno; kClosed means the peer is gone.
 inline constexpr long kClosed = -ECONNRESET;
-long open_link(wire::Role role, u32 slot, const u8* address, u32 port, const u8* token, const void* extra, u32 extra_bytes);
-long send_all(int fd, const void* bytes, u64 count, u32 flags = 0);
+struct Guard {
+  u32 first, last;
+};
+Guard guard_range();
+// An unconnected TCP socket (or the signalfd) among the engine's own numbers; call it with the lock held.
+long move_high(int fd);
+// Makes a socket, notes it + 1 in *holder, connects and says hello. On failure *holder is 0 again.
+struct Peer {
+  const u8* address;
+  u32 port;
+  const u8* token;
+};
+long open_link(i32* holder, const Peer& peer, wire::Role role, u32 slot, i32 tid, const void* extra, u32 extra_bytes);
+Peer present_host();
+struct Vector {
+  const void* base;
+  u64 bytes;
+};
+long send_all(int fd, Vector* parts, u64 count);  // the parts are consumed
+long recv_all(int fd, void* bytes, u64 count);    // unbuffered
 long recv_exact(SlotBlock& b, void* bytes, u64 count);  // through the slot's buffered reader
+long recv_into_memory(SlotBlock& b, u64 address, u64 count);  // to where the program says: may be unmapped
+long drain(SlotBlock& b, u64 count);
 long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags = 0);
-void close_link(SlotBlock& b);
+void close_fd(i32* holder);  // closes the descriptor *holder - 1, if any
 
 // deputy.cpp
-[[noreturn]] void serve(u32 slot);
-void become_deputy(SlotBlock& b);  // kernel registrations off, abort handler, mask
-[[noreturn]] void lost();          // the guest is gone with its node: end the process, say so
-wire::ThreadExtra thread_extra();
-long ensure_scratch(SlotBlock& b, u64 bytes);
+[[noreturn]] void serve(SlotBlock& b);
+[[noreturn]] void lost();  // the guest is gone with its node: end the process, say so
+void say(const char* a, const char* b, u64 number, const char* c);  // one line on fd 2
+void lock();
+void unlock();
+
+// depart.cpp
+[[noreturn]] void roll_back(SlotBlock& b);
 
 // call.cpp
-long serve_call(SlotBlock& b, u64 seq);
-void install_abort_handler();
+long serve_call(SlotBlock& b, const wire::Frame& frame);
+long ensure_scratch(SlotBlock& b, u64 bytes);
+void trim_scratch(SlotBlock& b, u64 keep_bytes);
+void install_abort_handler();  // the program's own action goes to abort_action
+u64 noop_handler();            // the same handler does nothing outside of the stub
+void set_action(int signal, u64 handler, u64 flags = 0);
 
-// family.cpp
-long serve_fork(SlotBlock& b, u64 seq);
-long serve_new_thread(SlotBlock& b, u64 seq);
-long serve_exec(SlotBlock& b, u64 seq, u32 bytes);
-long start_thread(u32 slot, void (*entry)(u64), u64 flags, u32* clear_tid);
+// family.cpp: what makes or ends processes and threads
+long serve_fork(SlotBlock& b, const wire::Frame& frame);
+long serve_new_thread(SlotBlock& b, const wire::Frame& frame);
+long serve_exec(SlotBlock& b, const wire::Frame& frame);
+long serve_exit(SlotBlock& b, const wire::Frame& frame);
+bool map_slot(u32 slot);
 
 // home.cpp
-long serve_resume_state(SlotBlock& b, u64 seq, u32 bytes);
+long serve_write_memory(SlotBlock& b, const wire::Frame& frame);
+long serve_resume_state(SlotBlock& b, const wire::Frame& frame);
+long serve_go(SlotBlock& b, const wire::Frame& frame);
 [[noreturn]] void resume_from_frame(SlotBlock& b);
-[[noreturn]] void roll_back(SlotBlock& b);
-long serve_relink(SlotBlock& b, u64 seq);
 
-// ear.cpp
+// relink.cpp
+long serve_relink(SlotBlock& b, const wire::Frame& frame);
+
+// ear.cpp; all with the lock held, but wake_ear
 long start_ear();
 void stop_ear();
+void wake_ear();
+void fill_actions(wire::ProcessExtra* extra);
+
+// start.S
+extern "C" {
+[[gnu::visibility("hidden")]] long omig_clone(u64 flags, u64 stack_top, void* parent_tid, void* child_tid, void (*entry)(u64), u64 argument);
+[[gnu::visibility("hidden")]] long omig_call(SlotBlock* b, const u64* args, long nr, u64 seq, u32* not_run);
+[[noreturn, gnu::visibility("hidden")]] void omig_sigreturn(void* frame);
+[[gnu::visibility("hidden")]] void omig_restorer();
+[[gnu::visibility("hidden")]] extern const u8 omig_call_begin[], omig_call_syscall[], omig_call_notrun[];
+}
 
 }  // namespace omig::engine

@@ -7,10 +7,14 @@
 
 #include "lib/base/types.h"
 
+#if !__STDC_HOSTED__
 extern "C" {
-void* memcpy(void* to, const void* from, unsigned long bytes);
-void* memset(void* to, int value, unsigned long bytes);
+[[gnu::visibility("hidden")]] void* memcpy(void* to, const void* from, unsigned long bytes);
+[[gnu::visibility("hidden")]] void* memmove(void* to, const void* from, unsigned long bytes);
+[[gnu::visibility("hidden")]] void* memset(void* to, int value, unsigned long bytes);
+[[gnu::visibility("hidden")]] int memcmp(const void* a, const void* b, unsigned long bytes);
 }
+#endif
 
 namespace omig::engine {
 
@@ -28,13 +32,28 @@ u64 addr(T* pointer) {
   return reinterpret_cast<u64>(pointer);
 }
 
-inline void futex_wait(u32* word, u32 value) { sys(__NR_futex, addr(word), 0, value, 0); }
+// Timeouts are relative; both calls may return early, so the caller loops over its condition.
+struct Timespec {
+  i64 seconds;
+  i64 nanoseconds;
+};
+inline long futex_wait(u32* word, u32 value, const Timespec* timeout = nullptr) {
+  return sys(__NR_futex, addr(word), 0, value, addr(timeout));
+}
 inline void futex_wake_all(u32* word) { sys(__NR_futex, addr(word), 1, 0x7fffffff); }
 inline u32 load(u32* word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 inline void store_and_wake(u32* word, u32 value) {
   __atomic_store_n(word, value, __ATOMIC_RELEASE);
   futex_wake_all(word);
 }
+
+struct Pollfd {
+  i32 fd;
+  std::int16_t events, revents;
+};
+inline constexpr std::int16_t kPollIn = 1, kPollOut = 4;
+
+inline bool failed(long ret) { return ret < 0 && ret >= -4095; }
 
 inline constexpr int kBlock = 0, kUnblock = 1, kSetMask = 2;
 inline void set_mask(u64 mask) { sys(__NR_rt_sigprocmask, kSetMask, addr(&mask), 0, 8); }

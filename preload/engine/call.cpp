@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+// One forwarded call, executed without knowing what it means: bytes go into scratch memory, addresses are patched where
+// the host says so, the call runs, and the scratch ranges the host asked for go back.
+//
+// Scratch, from its start: the call's own scratch_bytes, then (16-aligned) the relocations, the outs, and what is needed to
+// send the outs (lengths and vectors). So nothing of a call's size lies on our small stack.
+//
+// Aborts: the ear sets abort_seq and sends kAbortSignal (start.S has the stub). A signal that was meant for an earlier call
+// may arrive late; the -EINTR it causes is nobody's business, so the call is issued again.
+#include <cstddef>
+
+#include "preload/engine/state.h"
+
+namespace omig::engine {
+namespace {
+
+static_assert(offsetof(SlotBlock, abort_seq) == 56, "start.S knows this offset");
+
+constexpr u64 kSmallScratchBytes = 0x10000, kKeptScratchBytes = 1 << 20;
+constexpr u64 kBigScratchRoom = kSlotWindow - kSlotBigScratch;
+constexpr u64 kRestorer = 0x04000000, kSiginfo = 4;
+constexpr u32 kMaxReissues = 100;
+
+// Runs on the deputy thread's own stack, which tells its slot. It only ever edits rip.
+void abort_handler(int, void*, SignalFrame* frame_minus_8) {
+  // The kernel passes the ucontext, which lies behind the frame's return address.
+  auto& frame = *reinterpret_cast<SignalFrame*>(addr(frame_minus_8) - 8);
+  const u64 window = frame.rsp & ~(kSlotWindow - 1);
+  const bool in_stub = frame.rip >= addr(omig_call_begin) && frame.rip <= addr(omig_call_syscall);
+  if (!in_stub) return;
+  auto& b = *reinterpret_cast<SlotBlock*>(window);
+  if (__atomic_load_n(&b.abort_seq, __ATOMIC_ACQUIRE) == b.last_seq) frame.rip = addr(omig_call_notrun);
+}
+
+bool aborted(SlotBlock& b, u64 seq) { return __atomic_load_n(&b.abort_seq, __ATOMIC_ACQUIRE) == seq; }
+
+// A read or write that was aborted before it ran has, natively, begun: it would have returned data that was there.
+// Returns true with *ret set if there was something to do without blocking.
+bool probe(const wire::Call& call, i64* ret) {
+  const bool reads = call.nr == __NR_read || call.nr == __NR_readv;
+  const bool writes = call.nr == __NR_write || call.nr == __NR_writev;
+  if (!reads && !writes) return false;
+  Pollfd poll{static_cast<i32>(call.args[0]), reads ? kPollIn : kPollOut, 0};
+  if (sys(__NR_poll, addr(&poll), 1, 0) != 1) return false;
+  const Vector one{reinterpret_cast<const void*>(call.args[1]), call.args[2]};
+  const bool vector = call.nr == __NR_readv || call.nr == __NR_writev;
+  constexpr u64 kNoWait = 8, kCurrentPosition = ~0ull;
+  *ret = sys(reads ? __NR_preadv2 : __NR_pwritev2, call.args[0], vector ? call.args[1] : addr(&one), vector ? call.args[2] : 1,
+             kCurrentPosition, kCurrentPosition, kNoWait);
+  return *ret != -EAGAIN && *ret != -EOPNOTSUPP && *ret != -EINTR;
+}
+
+bool take_sigpipe() {
+  constexpr int kSigpipe = 13;
+  const u64 mask = bit(kSigpipe);
+  const Timespec now{};
+  return sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == kSigpipe;
+}
+
+i64 execute(SlotBlock& b, const wire::Call& call, u64 seq, u32* flags) {
+  i64 ret;
+  for (u32 tries = 0;; ++tries) {
+    u32 not_run = 0;
+    ret = omig_call(&b, call.args, call.nr, seq, &not_run);
+    if (not_run) {
+      if ((call.flags & wire::kCallProbeOnNotRun) && probe(call, &ret)) break;
+      *flags |= wire::kReplyNotRun;
+      return -EINTR;
+    }
+    if (ret != -EINTR) break;
+    if (aborted(b, seq)) {
+      *flags |= wire::kReplyAborted;
+      break;
+    }
+    // A close() that was interrupted has closed: never again. The limit is for file systems that say EINTR by themselves.
+    if (call.nr == __NR_close || tries == kMaxReissues) break;
+  }
+  if (ret == -EPIPE && (call.flags & wire::kCallWantsSigpipe) && take_sigpipe()) *flags |= wire::kReplySigpipe;
+  return ret;
+}
+
+struct Layout {
+  u8* scratch;
+  wire::Reloc* relocs;
+  wire::Out* outs;
+  u32* lengths;
+  Vector* vectors;  // 1 + 2 * outs
+};
+
+constexpr u64 align16(u64 x) { return (x + 15) & ~15ull; }
+u64 layout_bytes(const wire::Call& call) {
+  return align16(call.scratch_bytes) + align16(8ull * call.relocs) + align16(20ull * call.outs) + align16(4ull * call.outs) +
+         16 + 32ull * call.outs;
+}
+
+Layout layout(SlotBlock& b, const wire::Call& call) {
+  Layout l;
+  u64 at = b.scratch;
+  l.scratch = reinterpret_cast<u8*>(at);
+  l.relocs = reinterpret_cast<wire::Reloc*>(at += align16(call.scratch_bytes));
+  l.outs = reinterpret_cast<wire::Out*>(at += align16(8ull * call.relocs));
+  l.lengths = reinterpret_cast<u32*>(at += align16(20ull * call.outs));
+  l.vectors = reinterpret_cast<Vector*>(at += align16(4ull * call.outs));
+  return l;
+}
+static_assert(sizeof(wire::Reloc) == 8 && sizeof(wire::Out) == 20 && sizeof(Vector) == 16);
+
+bool in_scratch(const wire::Call& call, u64 offset, u64 bytes) { return offset + bytes <= call.scratch_bytes; }
+
+// Patches addresses in and zeroes what goes back whole. False: the host described something outside of the scratch.
+bool prepare(wire::Call& call, const Layout& l) {
+  u64 zero_to = call.in_bytes;
+  for (u32 i = 0; i < call.outs; ++i) {
+    const wire::Out& out = l.outs[i];
+    const u64 end = static_cast<u64>(out.offset) + out.bytes;
+    if (end > call.scratch_bytes) return false;
+    if (out.length_at != ~0u && !in_scratch(call, out.length_at, 4)) return false;
+    if (out.unit == 0 && end > zero_to) zero_to = end;
+  }
+  memset(l.scratch + call.in_bytes, 0, zero_to - call.in_bytes);
+  for (u32 i = 0; i < call.relocs; ++i) {
+    const wire::Reloc& reloc = l.relocs[i];
+    const u64 target = addr(l.scratch) + reloc.target;
+    if (reloc.target > call.scratch_bytes) return false;
+    if (reloc.where & wire::kRelocScratch) {
+      const u64 where = reloc.where & ~wire::kRelocScratch;
+      if (!in_scratch(call, where, 8)) return false;
+      memcpy(l.scratch + where, &target, 8);
+    } else {
+      if (reloc.where >= 6) return false;
+      call.args[reloc.where] = target;
+    }
+  }
+  return true;
+}
+
+u32 length_of(const wire::Out& out, const Layout& l, i64 ret) {
+  if (failed(ret) && !out.always) return 0;
+  u64 bytes = out.bytes;
+  if (out.unit > 0) {
+    if (ret <= 0) return 0;
+    const u64 units = static_cast<u64>(ret);
+    const u64 limit = units > out.bytes ? out.bytes : units * out.unit;  // the product may not overflow
+    if (limit < bytes) bytes = limit;
+  }
+  if (out.length_at != ~0u) {
+    u32 length;
+    memcpy(&length, l.scratch + out.length_at, 4);
+    if (length < bytes) bytes = length;
+  }
+  return static_cast<u32>(bytes);
+}
+
+long answer(SlotBlock& b, const wire::Call& call, const Layout& l, u64 seq, i64 ret, u32 flags) {
+  u64 out_bytes = 0, parts = 1;
+  const bool nothing = (flags & wire::kReplyNotRun) != 0;
+  for (u32 i = 0; i < call.outs; ++i) {
+    l.lengths[i] = nothing ? 0 : length_of(l.outs[i], l, ret);
+    l.vectors[parts++] = {&l.lengths[i], 4};
+    l.vectors[parts++] = {l.scratch + l.outs[i].offset, l.lengths[i]};
+    out_bytes += 4 + l.lengths[i];
+  }
+  struct {
+    wire::Frame frame;
+    wire::Reply reply;
+  } head{{wire::Type::reply, static_cast<u32>(sizeof(wire::Reply) + out_bytes), seq}, {ret, static_cast<u32>(out_bytes), flags}};
+  l.vectors[0] = {&head, sizeof head};
+  return send_all(b.link_fd - 1, l.vectors, parts);
+}
+
+}  // namespace
+
+void set_action(int signal, u64 handler, u64 flags) {
+  const wire::KernelSigaction action{handler, flags | kRestorer, addr(omig_restorer), ~0ull};
+  sys(__NR_rt_sigaction, static_cast<u64>(signal), addr(&action), 0, 8);
+}
+
+void install_abort_handler() {
+  sys(__NR_rt_sigaction, wire::kAbortSignal, 0, addr(&state().abort_action), 8);
+  set_action(wire::kAbortSignal, addr(abort_handler), kSiginfo);
+  state().abort_installed = 1;
+}
+
+u64 noop_handler() { return addr(abort_handler); }
+
+long ensure_scratch(SlotBlock& b, u64 bytes) {
+  if (b.scratch == 0) {
+    b.scratch = addr(&b) + kSlotScratch;
+    b.scratch_bytes = kSmallScratchBytes;
+  }
+  if (bytes <= b.scratch_bytes) return 0;
+  if (bytes > kBigScratchRoom) return -ENOMEM;
+  trim_scratch(b, 0);
+  constexpr u64 kReadWrite = 3, kPrivateAnonymousFixedNoReplace = 0x100022;
+  const u64 rounded = page_up(bytes);
+  const long at = sys(__NR_mmap, addr(&b) + kSlotBigScratch, rounded, kReadWrite, kPrivateAnonymousFixedNoReplace, ~0ull, 0);
+  if (failed(at)) return at;
+  b.scratch = static_cast<u64>(at);
+  b.scratch_bytes = rounded;
+  return 0;
+}
+
+void trim_scratch(SlotBlock& b, u64 keep_bytes) {
+  if (b.scratch_bytes <= kSmallScratchBytes || b.scratch_bytes <= keep_bytes) return;
+  sys(__NR_munmap, b.scratch, b.scratch_bytes);
+  b.scratch = addr(&b) + kSlotScratch;
+  b.scratch_bytes = kSmallScratchBytes;
+}
+
+long serve_call(SlotBlock& b, const wire::Frame& frame) {
+  wire::Call call;
+  if (frame.bytes < sizeof call) return -EPROTO;
+  if (const long ret = recv_exact(b, &call, sizeof call); ret != 0) return ret;
+  const u64 rest = 8ull * call.relocs + 20ull * call.outs + call.in_bytes;
+  if (frame.bytes != sizeof call + rest || call.in_bytes > call.scratch_bytes) return -EPROTO;
+  if (ensure_scratch(b, layout_bytes(call)) != 0) {
+    if (const long ret = drain(b, rest); ret != 0) return ret;
+    return send_reply(b, frame.seq, -ENOMEM);
+  }
+  const Layout l = layout(b, call);
+  long ret = recv_exact(b, l.relocs, 8ull * call.relocs);
+  if (ret == 0) ret = recv_exact(b, l.outs, 20ull * call.outs);
+  if (ret == 0) ret = recv_exact(b, l.scratch, call.in_bytes);
+  if (ret != 0) return ret;
+  if (!prepare(call, l)) return -EPROTO;
+  __atomic_store_n(&b.last_seq, frame.seq, __ATOMIC_RELEASE);
+  u32 flags = 0;
+  const i64 result = execute(b, call, frame.seq, &flags);
+  ret = answer(b, call, l, frame.seq, result, flags);
+  trim_scratch(b, kKeptScratchBytes);
+  return ret;
+}
+
+}  // namespace omig::engine

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ear: the one thread of a deputy process that collects what happens to it and takes orders that cannot wait.
+//
+// Every thread of a deputy blocks all signals, so they stay pending in the kernel until the ear fetches them one by one,
+// in the kernel's order, with their exact siginfo. One reader, so real-time signals keep their order.
+// The ear's own link carries signals one way and orders (abort a call, die, stop, exclude) the other.
+//
+// It is woken out of ppoll by kAbortSignal, which is unblocked only inside ppoll: no wake-up can get lost.
+#include "preload/engine/state.h"
+
+namespace omig::engine {
+namespace {
+
+constexpr int kSigkill = 9, kSigstop = 19;
+constexpr u64 kNeverTaken = bit(kSigkill) | bit(kSigstop) | bit(wire::kAbortSignal);
+constexpr u64 kThreadFlags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ |
+                             0x200000 /* CHILD_CLEARTID */;
+constexpr u64 kDumpingSignals = bit(3) | bit(4) | bit(5) | bit(6) | bit(7) | bit(8) | bit(11) | bit(24) | bit(25) | bit(31);
+
+u64 wanted() { return ~(kNeverTaken | state().excluded); }
+
+long put_signalfd_mask() {
+  const u64 mask = wanted();
+  constexpr u64 kNonblockCloexec = 04000 | 02000000;
+  return sys(__NR_signalfd4, static_cast<u64>(static_cast<i64>(state().signal_fd) - 1), addr(&mask), 8, kNonblockCloexec);
+}
+
+long forward_signals(SlotBlock& ear) {
+  const u64 mask = wanted();
+  const Timespec now{};
+  for (;;) {
+    struct {
+      wire::Frame frame;
+      u8 info[128];
+    } message{{wire::Type::signal, 128, 0}, {}};
+    const long got = sys(__NR_rt_sigtimedwait, addr(&mask), addr(message.info), addr(&now), 8);
+    if (got == -EINTR) continue;
+    if (got < 0) return 0;
+    Vector part{&message, sizeof message};
+    if (const long ret = send_all(ear.link_fd - 1, &part, 1); ret != 0) return ret;
+  }
+}
+
+void abort_call(const wire::AbortCall& order) {
+  if (order.slot >= anchor().slots_used) return;
+  SlotBlock& b = block(order.slot);
+  __atomic_store_n(&b.abort_seq, order.seq, __ATOMIC_SEQ_CST);
+  sys(__NR_tgkill, sys(__NR_getpid), static_cast<u64>(b.tid), wire::kAbortSignal);
+}
+
+[[noreturn]] void die(int signal) {
+  if (kDumpingSignals & bit(signal)) {
+    const u64 none[2] = {0, 0};
+    sys(__NR_prlimit64, 0, 4 /* RLIMIT_CORE */, addr(none), 0);
+  }
+  set_action(signal, 0);
+  const u64 pid = static_cast<u64>(sys(__NR_getpid));
+  sys(__NR_kill, pid, static_cast<u64>(signal));
+  const u64 mask = bit(signal);
+  sys(__NR_rt_sigprocmask, kUnblock, addr(&mask), 0, 8);
+  for (;;) sys(__NR_kill, pid, kSigkill);
+}
+
+// The signal is queued while blocked and taken by unblocking it: so it is surely this thread that acts, and here.
+void stop(int signal) {
+  const u64 pid = static_cast<u64>(sys(__NR_getpid)), tid = static_cast<u64>(sys(__NR_gettid));
+  wire::KernelSigaction kept{};
+  sys(__NR_rt_sigaction, static_cast<u64>(signal), 0, addr(&kept), 8);
+  set_action(signal, 0);
+  sys(__NR_tgkill, pid, tid, static_cast<u64>(signal));
+  const u64 mask = bit(signal);
+  sys(__NR_rt_sigprocmask, kUnblock, addr(&mask), 0, 8);
+  sys(__NR_rt_sigprocmask, kBlock, addr(&mask), 0, 8);
+  sys(__NR_rt_sigaction, static_cast<u64>(signal), addr(&kept), 0, 8);
+}
+
+long exclude(SlotBlock& ear, u64 mask, u64 seq) {
+  state().excluded = mask;
+  const long ret = put_signalfd_mask();
+  return send_reply(ear, seq, failed(ret) ? ret : 0);
+}
+
+long serve_order(SlotBlock& ear) {
+  wire::Frame frame;
+  if (const long ret = recv_exact(ear, &frame, sizeof frame); ret != 0) return ret;
+  union {
+    wire::AbortCall abort;
+    u64 number;
+  } body{};
+  const u32 bytes = frame.type == wire::Type::abort_call ? sizeof body.abort : sizeof body.number;
+  if (frame.bytes != bytes) return -EPROTO;
+  if (const long ret = recv_exact(ear, &body, bytes); ret != 0) return ret;
+  const bool is_signal = body.number >= 1 && body.number <= 64;
+  switch (frame.type) {
+    case wire::Type::abort_call: abort_call(body.abort); return 0;
+    case wire::Type::die:
+      if (!is_signal) return -EPROTO;
+      die(static_cast<int>(body.number));
+    case wire::Type::stop:
+      if (!is_signal) return -EPROTO;
+      stop(static_cast<int>(body.number));
+      return 0;
+    case wire::Type::exclude: return exclude(ear, body.number, frame.seq);
+    default: return -EPROTO;
+  }
+}
+
+// Whether somebody else decides what the end of this link means: the threads' links do while the process changes place.
+bool changing_place() {
+  Private& st = state();
+  if (load(&st.relinking) != 0 || load(&st.ready) != 0 || load(&st.phase) != kCommitted) return true;
+  // Stored before relinking is cleared: a new link is waiting to be taken.
+  return __atomic_load_n(&st.ear_next_fd, __ATOMIC_SEQ_CST) != 0;
+}
+
+void take_next_link(SlotBlock& ear) {
+  Private& st = state();
+  const i32 next = __atomic_exchange_n(&st.ear_next_fd, 0, __ATOMIC_SEQ_CST);
+  if (next == 0) return;
+  close_fd(&st.ear_fd);
+  __atomic_store_n(&st.ear_fd, next, __ATOMIC_SEQ_CST);
+  ear.link_fd = next;
+  ear.input_used = ear.input_taken = 0;
+}
+
+// Waits for something to do. Bit 0: signals, bit 1: the link. `deaf`: the link is known to be at its end.
+u32 wait_for_work(SlotBlock& ear, bool deaf) {
+  Private& st = state();
+  if (!deaf && ear.input_taken < ear.input_used) return 2;
+  Pollfd polls[2] = {{load(&st.ear_hold) ? -1 : st.signal_fd - 1, kPollIn, 0}, {deaf ? -1 : ear.link_fd - 1, kPollIn, 0}};
+  const u64 mask = ~bit(wire::kAbortSignal);
+  if (sys(__NR_ppoll, addr(polls), 2, 0, addr(&mask), 8) <= 0) return 0;
+  return (polls[0].revents ? 1u : 0u) | (polls[1].revents ? 2u : 0u);
+}
+
+[[noreturn]] void ear_main(u64) {
+  Private& st = state();
+  SlotBlock& ear = block(kEarSlot);
+  // Before the host has confirmed, signals belong to the program that may yet go on here.
+  while (load(&st.phase) == kUndecided && !load(&st.ear_stop)) futex_wait(&st.phase, kUndecided);
+  bool deaf = false;
+  while (!load(&st.ear_stop)) {
+    if (__atomic_load_n(&st.ear_next_fd, __ATOMIC_ACQUIRE) != 0) {
+      take_next_link(ear);
+      deaf = false;
+    }
+    const u32 work = wait_for_work(ear, deaf);
+    long ret = 0;
+    if (work & 1 && !load(&st.ear_hold)) ret = forward_signals(ear);
+    if (ret == 0 && work & 2) ret = serve_order(ear);
+    if (ret == 0 || load(&st.ear_stop)) continue;
+    if (!changing_place()) lost();
+    deaf = true;
+  }
+  exit_thread(0);
+}
+
+}  // namespace
+
+void fill_actions(wire::ProcessExtra* extra) {
+  for (u64 signal = 1; signal <= 64; ++signal) sys(__NR_rt_sigaction, signal, 0, addr(&extra->actions[signal - 1]), 8);
+}
+
+// Expects the abort handler in place and state().excluded set. The thread waits for the phase before it does anything.
+long start_ear() {
+  Private& st = state();
+  if (!map_slot(kEarSlot)) return -ENOMEM;
+  SlotBlock& ear = block(kEarSlot);
+  memset(&ear, 0, sizeof ear);
+  ear.slot = kEarSlot;
+  st.signal_fd = 0;
+  long fd = put_signalfd_mask();
+  if (fd < 0) return fd;
+  fd = move_high(static_cast<int>(fd));
+  if (fd < 0) return fd;
+  st.signal_fd = static_cast<i32>(fd + 1);
+  st.ear_stop = st.ear_hold = 0;
+  const u64 kept = ~0ull;
+  u64 before;
+  sys(__NR_rt_sigprocmask, kSetMask, addr(&kept), addr(&before), 8);
+  const long tid = omig_clone(kThreadFlags, slot_address(kEarSlot) + kSlotStackTop, &st.ear_tid, &st.ear_tid, ear_main, 0);
+  sys(__NR_rt_sigprocmask, kSetMask, addr(&before), 0, 8);
+  if (tid < 0) return tid;
+  ear.tid = static_cast<i32>(tid);
+  ear.in_use = 1;
+  return 0;
+}
+
+void wake_ear() {
+  const u32 tid = load(&state().ear_tid);
+  if (tid != 0) sys(__NR_tgkill, sys(__NR_getpid), tid, wire::kAbortSignal);
+}
+
+// The link is shut down so that an ear that is blocked in it comes back, too.
+void stop_ear() {
+  Private& st = state();
+  __atomic_store_n(&st.ear_stop, 1, __ATOMIC_SEQ_CST);
+  if (st.ear_fd > 0) sys(__NR_shutdown, static_cast<u64>(st.ear_fd - 1), 2);
+  futex_wake_all(&st.phase);
+  wake_ear();
+  for (u32 tid; (tid = load(&st.ear_tid)) != 0;) futex_wait(&st.ear_tid, tid);
+  close_fd(&st.ear_fd);
+  close_fd(&st.ear_next_fd);
+  close_fd(&st.signal_fd);
+}
+
+}  // namespace omig::engine

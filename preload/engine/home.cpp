@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Coming home. Memory and layout come by write_memory and ordinary calls; each thread's registers by resume_state. Until
+// `go` all of it is reversible. `go` reaches every thread; the last one takes the ear and the abort handler down, then
+// all of them become the program again.
+#include "preload/engine/state.h"
+
+namespace omig::engine {
+namespace {
+
+// Late aborts must not reach the program: they would find its own action of that signal.
+void drop_aborts() {
+  const u64 mask = bit(wire::kAbortSignal);
+  const Timespec now{};
+  while (sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == wire::kAbortSignal) {}
+}
+
+// Run by the last thread that got `go`.
+void leave_deputy_life(const wire::KernelSigaction& abort_action) {
+  Private& st = state();
+  __atomic_store_n(&st.phase, static_cast<u32>(kGo), __ATOMIC_SEQ_CST);
+  lock();
+  stop_ear();
+  unlock();
+  sys(__NR_rt_sigaction, wire::kAbortSignal, addr(&abort_action), 0, 8);
+  Anchor& a = anchor();
+  a.moves++;
+  __atomic_store_n(reinterpret_cast<u32*>(&a.where), static_cast<u32>(Where::home), __ATOMIC_RELEASE);
+  memset(a.node, 0, sizeof a.node);
+  a.host_port = 0;
+  memset(a.token, 0, sizeof a.token);
+  store_and_wake(&st.phase, kResume);
+}
+
+}  // namespace
+
+long serve_write_memory(SlotBlock& b, const wire::Frame& frame) {
+  u64 address;
+  if (frame.bytes < sizeof address) return -EPROTO;
+  if (const long ret = recv_exact(b, &address, sizeof address); ret != 0) return ret;
+  return recv_into_memory(b, address, frame.bytes - sizeof address);
+}
+
+long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
+  wire::ResumeState resume;
+  if (frame.bytes < sizeof resume) return -EPROTO;
+  if (const long ret = recv_exact(b, &resume, sizeof resume); ret != 0) return ret;
+  const bool fits = resume.frame_bytes >= sizeof(SignalFrame) && resume.frame_bytes <= kFrameMaxBytes &&
+                    resume.fpstate_offset < resume.frame_bytes && resume.fpstate_offset % 64 == 0;
+  if (frame.bytes != sizeof resume + resume.frame_bytes || !fits) return -EPROTO;
+  SignalFrame& kept = frame_of(b);
+  if (const long ret = recv_exact(b, &kept, resume.frame_bytes); ret != 0) return ret;
+  if (resume.fpstate_offset != 0) kept.fpstate = addr(&kept) + resume.fpstate_offset;
+  if (resume.altstack_bytes != 0 || resume.altstack_flags != 0) {
+    kept.altstack_sp = resume.altstack_sp;
+    kept.altstack_flags = resume.altstack_flags;
+    kept.altstack_bytes = resume.altstack_bytes;
+  }
+  b.fs_base = resume.fs_base;
+  b.gs_base = resume.gs_base;
+  b.clear_child_tid = resume.clear_child_tid;
+  b.robust_list = resume.robust_list;
+  b.robust_bytes = resume.robust_bytes;
+  b.rseq = resume.rseq;
+  b.rseq_bytes = resume.rseq_bytes;
+  b.rseq_signature = resume.rseq_signature;
+  b.resume_threads = resume.threads;
+  b.has_resume = 1;
+  const i32 error = b.write_error;
+  b.write_error = 0;
+  return send_reply(b, frame.seq, error);
+}
+
+long serve_go(SlotBlock& b, const wire::Frame& frame) {
+  wire::KernelSigaction abort_action;
+  if (frame.bytes != sizeof abort_action || !b.has_resume) return -EPROTO;
+  if (const long ret = recv_exact(b, &abort_action, sizeof abort_action); ret != 0) return ret;
+  Private& st = state();
+  set_mask(~0ull);
+  if (__atomic_add_fetch(&st.ready, 1, __ATOMIC_SEQ_CST) == b.resume_threads) leave_deputy_life(abort_action);
+  for (u32 phase; (phase = load(&st.phase)) != kResume;) futex_wait(&st.phase, phase);
+  drop_aborts();
+  // Home is final now: whether the host still hears this is no longer our concern.
+  send_reply(b, frame.seq, 0);
+  close_fd(&b.link_fd);
+  trim_scratch(b, 0);
+  resume_from_frame(b);
+}
+
+void resume_from_frame(SlotBlock& b) {
+  constexpr u64 kSetGs = 0x1001, kSetFs = 0x1002;
+  sys(__NR_arch_prctl, kSetFs, b.fs_base);
+  sys(__NR_arch_prctl, kSetGs, b.gs_base);
+  sys(__NR_set_robust_list, b.robust_list, b.robust_bytes != 0 ? b.robust_bytes : 24);
+  sys(__NR_set_tid_address, b.clear_child_tid);
+  if (b.rseq != 0) sys(__NR_rseq, b.rseq, b.rseq_bytes, 0, b.rseq_signature);
+  b.has_resume = 0;
+  __atomic_store_n(&b.in_use, 0, __ATOMIC_RELEASE);
+  omig_sigreturn(&frame_of(b));
+}
+
+}  // namespace omig::engine
