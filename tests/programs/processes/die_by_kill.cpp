@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The moved program itself ends by SIGKILL to itself: whoever started it sees SIGKILL, and what it had written before.
+#include <sys/resource.h>
+
+#include "tests/programs/program.h"
+
+int main() {
+  rlimit none = {};
+  CHECK_EQ(setrlimit(RLIMIT_CORE, &none), 0);
+  printf("written before\n");
+  fflush(stdout);
+  ready_and_wait();
+  printf("written after\n");
+  fflush(stdout);
+  kill(getpid(), SIGKILL);
+  FAIL("still alive");
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Thread ids are kept, name their thread for pthread_kill and tgkill, and pthread_getattr_np finds each stack.
+#include <sys/syscall.h>
+
+#include "tests/programs/program.h"
+
+namespace {
+constexpr int kThreads = 4;
+pthread_barrier_t barrier;
+std::atomic<int> tids[kThreads];
+thread_local volatile sig_atomic_t hits = 0;
+thread_local volatile sig_atomic_t code = 0;
+
+void hit(int, siginfo_t* info, void*) {
+  hits = hits + 1;
+  code = info->si_code;
+}
+
+void* work(void* argument) {
+  long me = reinterpret_cast<long>(argument);
+  tids[me] = static_cast<int>(syscall(SYS_gettid));
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier);  // the moves happen between these two
+  CHECK_EQ(syscall(SYS_gettid), tids[me].load());
+  pthread_attr_t attributes;
+  void* stack;
+  size_t size;
+  CHECK_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);
+  CHECK_EQ(pthread_attr_getstack(&attributes, &stack, &size), 0);
+  char* here = static_cast<char*>(__builtin_frame_address(0));
+  CHECK(here > stack && here < static_cast<char*>(stack) + size);
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier);  // main sends the signals between these two
+  CHECK_EQ(hits, 2);
+  CHECK_EQ(code, SI_TKILL);
+  return nullptr;
+}
+}  // namespace
+
+int main() {
+  on_signal(SIGUSR1, hit);
+  CHECK_EQ(pthread_barrier_init(&barrier, nullptr, kThreads + 1), 0);
+  pthread_t threads[kThreads];
+  for (long i = 0; i < kThreads; i++) CHECK_EQ(pthread_create(&threads[i], nullptr, work, reinterpret_cast<void*>(i)), 0);
+  pthread_barrier_wait(&barrier);
+  ready_and_wait();
+  CHECK_EQ(syscall(SYS_gettid), getpid());
+  pthread_attr_t attributes;
+  void* stack;
+  size_t size;
+  CHECK_EQ(pthread_getattr_np(pthread_self(), &attributes), 0);  // the first thread's stack comes from /proc/self/maps
+  CHECK_EQ(pthread_attr_getstack(&attributes, &stack, &size), 0);
+  char* here = static_cast<char*>(__builtin_frame_address(0));
+  CHECK(here > stack && here < static_cast<char*>(stack) + size);
+  pthread_barrier_wait(&barrier);
+  pthread_barrier_wait(&barrier);
+  for (int i = 0; i < kThreads; i++) {
+    CHECK_EQ(pthread_kill(threads[i], 0), 0);
+    CHECK_EQ(pthread_kill(threads[i], SIGUSR1), 0);
+    // The second one only when the first was taken: two of a kind would merge.
+    char status[2048], path[64];
+    snprintf(path, sizeof path, "/proc/self/task/%d/status", tids[i].load());
+    double deadline = seconds() + 10;
+    unsigned long pending = 1;
+    while (pending && seconds() < deadline) {
+      slurp(path, status);
+      const char* line = strstr(status, "SigPnd:");
+      CHECK(line);
+      pending = strtoul(line + 7, nullptr, 16);
+    }
+    CHECK_EQ(pending, 0);
+    CHECK_EQ(syscall(SYS_tgkill, getpid(), tids[i].load(), SIGUSR1), 0);
+  }
+  CHECK_EQ(hits, 0);
+  pthread_barrier_wait(&barrier);
+  for (pthread_t thread : threads) CHECK_EQ(pthread_join(thread, nullptr), 0);
+  CHECK_ERRNO(syscall(SYS_tgkill, getpid(), tids[0].load(), 0), ESRCH);
+  return 0;
+}

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/lab.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace omig::test {
+
+namespace {
+
+constexpr milliseconds kUpLimit{90'000};
+std::unique_ptr<Lab> the_lab;
+
+}  // namespace
+
+fs::path omctl_path() {
+  if (const char* path = getenv("OMCTL")) return path;
+  return build_path("tools/omctl");
+}
+
+Lab::Lab(int nodes, std::vector<std::string> options) : nodes_(nodes) {
+  static int count = 0;
+  directory_ = fresh_directory(fmt::format("lab{}", ++count));
+  fs::remove(directory_);  // `lab up` makes it
+  start_watchdog();
+  std::vector<std::string> words = {"--nodes", std::to_string(nodes)};
+  words.insert(words.end(), options.begin(), options.end());
+  Outcome up = lab_command("up", words);
+  if (!up.succeeded())
+    throw std::runtime_error(fmt::format("omctl lab up: {}\n{}{}\n{}", up.describe(), up.out, up.err, logs()));
+  namespaces_ = fs::exists(directory_ / "private");
+}
+
+Lab::~Lab() {
+  Outcome down = lab_command("down");
+  if (!down.succeeded()) fmt::print(stderr, "omctl lab down: {}\n{}{}", down.describe(), down.out, down.err);
+  close(watchdog_pipe_);
+}
+
+// A process in a session of its own holds the reading end of a pipe whose only writing end is ours: end of file means
+// that we are gone, whatever the reason, and it takes the lab down. When we did so ourselves, down finds nothing to do.
+void Lab::start_watchdog() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error(fmt::format("pipe: {}", strerror(errno)));
+  pid_t middle = fork();
+  if (middle == 0) {
+    // Twice forked: nobody here has to reap it.
+    if (fork() != 0) _exit(0);
+    setsid();
+    for (int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_IGN);
+    close(ends[1]);
+    int null = open("/dev/null", O_RDWR);
+    for (int fd : {0, 1, 2}) dup2(null, fd);
+    char byte;
+    while (read(ends[0], &byte, 1) < 0 && errno == EINTR) {
+    }
+    if (access(directory_.c_str(), F_OK) != 0) _exit(0);
+    std::string omctl = omctl_path();
+    execl(omctl.c_str(), "omctl", "lab", "down", "--dir", directory_.c_str(), nullptr);
+    _exit(1);
+  }
+  close(ends[0]);
+  waitpid(middle, nullptr, 0);
+  watchdog_pipe_ = ends[1];
+}
+
+std::vector<std::string> Lab::on_node(int node, std::vector<std::string> words) const {
+  std::vector<std::string> all = {omctl_path(), "lab", "exec", "--dir", directory_, std::to_string(node), "--"};
+  all.insert(all.end(), words.begin(), words.end());
+  return all;
+}
+
+Outcome Lab::omctl(int node, std::vector<std::string> words, milliseconds limit) const {
+  words.insert(words.begin(), omctl_path());
+  return run({.words = words, .environment = {{"OMIG_DIR", state_dir(node)}}}, limit);
+}
+
+Outcome Lab::lab_command(const std::string& command, std::vector<std::string> arguments) const {
+  std::vector<std::string> words = {omctl_path(), "lab", command, "--dir", directory_};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return run({.words = words}, kUpLimit);
+}
+
+std::string Lab::host_name(int node) const {
+  std::string name = run({.words = on_node(node, {"uname", "-n"})}).out;
+  while (!name.empty() && name.back() == '\n') name.pop_back();
+  return name;
+}
+
+std::string Lab::health() const {
+  for (int node = 1; node <= nodes_; node++) {
+    Outcome nodes = omctl(node, {"nodes", "--json"}, milliseconds(10'000));
+    if (!nodes.succeeded()) return fmt::format("node{}'s homed: {}: {}", node, nodes.describe(), nodes.err);
+  }
+  return "";
+}
+
+std::string Lab::logs() const {
+  std::string text;
+  for (int node = 1; node <= nodes_; node++)
+    for (const char* name : {"homed.out", "homed.log", "host.log"})
+      if (std::string log = read_file(state_dir(node) / name); !log.empty())
+        text += fmt::format("--- node{}/{}, the end\n{}\n", node, name, tail(log, 15));
+  return text;
+}
+
+Lab& shared_lab() {
+  if (!the_lab) the_lab = std::make_unique<Lab>(3);
+  return *the_lab;
+}
+
+void drop_shared_lab() { the_lab.reset(); }
+bool shared_lab_exists() { return the_lab != nullptr; }
+
+}  // namespace omig::test

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/moves.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace omig::test {
+
+namespace {
+
+// One announcement of a program.
+struct Ready {
+  pid_t pid = 0;
+  int parties = 1;
+  std::string state;
+  int limit_ms = 0;
+};
+
+// Both FIFOs, held open for reading and writing so that nobody's open blocks and no end of file is ever seen.
+class Fifos {
+ public:
+  explicit Fifos(const fs::path& directory) {
+    for (auto [name, fd] : {std::pair{"ready", &ready_}, std::pair{"go", &go_}}) {
+      fs::path path = directory / name;
+      if (mkfifo(path.c_str(), 0666) != 0 || chmod(path.c_str(), 0666) != 0 ||
+          (*fd = open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC)) < 0)
+        throw std::runtime_error(fmt::format("mkfifo {}: {}", path.string(), strerror(errno)));
+    }
+  }
+  ~Fifos() { close(ready_), close(go_); }
+  Fifos(const Fifos&) = delete;
+  Fifos& operator=(const Fifos&) = delete;
+
+  int ready_fd() const { return ready_; }
+  // The next whole line, if there is one.
+  bool next(Ready* ready) {
+    char buffer[512];
+    ssize_t got;
+    while ((got = read(ready_, buffer, sizeof buffer)) > 0) text_.append(buffer, static_cast<size_t>(got));
+    size_t end = text_.find('\n');
+    if (end == std::string::npos) return false;
+    char state[32];
+    if (sscanf(text_.c_str(), "ready %d %d %31s %d", &ready->pid, &ready->parties, state, &ready->limit_ms) != 4)
+      throw std::runtime_error("a strange announcement: " + text_.substr(0, end));
+    ready->state = state;
+    text_.erase(0, end + 1);
+    return true;
+  }
+  void go(size_t parties) {
+    std::string bytes(parties, 'g');
+    if (write(go_, bytes.data(), bytes.size()) != static_cast<ssize_t>(parties))
+      throw std::runtime_error(fmt::format("cannot write to go: {}", strerror(errno)));
+  }
+
+ private:
+  int ready_ = -1, go_ = -1;
+  std::string text_;
+};
+
+// True when every thread of the process sleeps in the kernel.
+bool all_asleep(pid_t pid) {
+  std::error_code error;
+  for (const auto& task : fs::directory_iterator(fmt::format("/proc/{}/task", pid), error)) {
+    std::string stat = read_file(task.path() / "stat");
+    size_t end = stat.rfind(')');
+    if (end == std::string::npos || end + 2 >= stat.size() || stat[end + 2] != 'S') return false;
+  }
+  return !error;
+}
+
+class Session {
+ public:
+  Session(Flavour flavour, Lab* lab, const MovePlan& plan, const fs::path& directory)
+      : flavour_(flavour), lab_(lab), plan_(plan), random_(plan.seed), fifos_(directory) {}
+
+  MovedRun drive(Child& child) {
+    auto end = Clock::now() + plan_.limit;
+    std::vector<Ready> waiting;
+    while (!child.ended() && Clock::now() < end && run_.trouble.empty()) {
+      pollfd polled[2] = {{fifos_.ready_fd(), POLLIN, 0}, {child.pidfd(), POLLIN, 0}};
+      poll(polled, 2, 200);
+      Ready ready;
+      while (fifos_.next(&ready)) waiting.push_back(ready);
+      if (!waiting.empty() && static_cast<int>(waiting.size()) >= waiting.front().parties) {
+        if (flavour_ == Flavour::moved) move_all(waiting);
+        if (flavour_ == Flavour::away && !asked_where_) check_away(waiting.front().pid);
+        fifos_.go(waiting.size());
+        waiting.clear();
+      }
+    }
+    run_.outcome = child.outcome();
+    return run_;
+  }
+
+ private:
+  void move_all(const std::vector<Ready>& parties) {
+    auto start = Clock::now();
+    for (const Ready& ready : parties)
+      while (ready.state == "blocked" && !all_asleep(ready.pid) && is_alive(ready.pid) &&
+             Clock::now() < start + std::chrono::seconds(10))
+        pause_ms(1);
+    int moves = first_ ? plan_.first_moves : plan_.later_moves;
+    if (!plan_.stays.empty()) moves = 1;
+    first_ = false;
+    for (int i = 0; i < moves && run_.trouble.empty(); i++)
+      for (const Ready& ready : parties) {
+        // A margin, because the last move must be over before the program's own time-out is.
+        if (ready.limit_ms && Clock::now() > start + milliseconds(ready.limit_ms - 400)) return;
+        move(ready, i == moves - 1);
+        if (!run_.trouble.empty()) return;
+        if (ready.state == "busy") pause_ms(static_cast<int>(random_() % 30));
+      }
+  }
+
+  void move(const Ready& ready, bool last) {
+    std::string target = next_target(ready.pid, last);
+    std::string answer = migrate(*lab_, ready.pid, target);
+    run_.moves.push_back(fmt::format("{} -> {}{}{}", ready.pid, target, answer.empty() ? "" : ": ", answer));
+    bool refused = !answer.empty() && answer != "gone";
+    if (answer.empty()) run_.succeeded++;
+    if (plan_.stays.empty() ? refused : answer.find(plan_.stays) == std::string::npos)
+      run_.trouble = plan_.stays.empty() ? run_.moves.back()
+                                         : fmt::format("{}; expected a refusal with \"{}\"", run_.moves.back(), plan_.stays);
+  }
+
+  // Out, on, home, out; then as the seed says, never to where it is. The checks happen away: that is where a call that
+  // goes wrong shows.
+  std::string next_target(pid_t pid, bool last) {
+    static const std::string kFirst[] = {"node2", "node3", "home", "node2"};
+    std::string& place = places_[pid];
+    size_t& count = counts_[pid];
+    std::string target = count < 4 ? kFirst[count] : place;
+    while (target == place || (last && target == "home")) {
+      auto draw = 1 + random_() % static_cast<unsigned long>(plan_.nodes);
+      target = draw == 1 ? "home" : fmt::format("node{}", draw);
+    }
+    count++;
+    return place = target;
+  }
+
+  void check_away(pid_t pid) {
+    asked_where_ = true;
+    Outcome where = lab_->omctl(1, {"where", std::to_string(pid)});
+    run_.moves.push_back("where: " + where.out);
+    bool away = where.out.find("node2") != std::string::npos;
+    if (away != plan_.stays.empty())
+      run_.trouble = fmt::format("omctl where {} says {}: {}{}, the program {} be on node2", pid, where.describe(),
+                                 where.out, where.err, plan_.stays.empty() ? "should" : "should not");
+  }
+
+  static void pause_ms(int ms) { poll(nullptr, 0, ms); }
+
+  Flavour flavour_;
+  Lab* lab_;
+  MovePlan plan_;
+  std::mt19937_64 random_;
+  Fifos fifos_;
+  MovedRun run_;
+  bool first_ = true, asked_where_ = false;
+  std::map<pid_t, std::string> places_;
+  std::map<pid_t, size_t> counts_;
+};
+
+Command prepared(const Command& command, Flavour flavour, Lab* lab, const fs::path& directory) {
+  Command prepared = command;
+  if (prepared.directory.empty()) {
+    prepared.directory = directory / "cwd";
+    fs::create_directory(prepared.directory);
+    fs::permissions(prepared.directory, fs::perms::all);
+  }
+  for (auto& each : program_environment(lab, flavour)) prepared.environment.push_back(each);
+  prepared.environment.emplace_back("OMIG_TEST_FIFOS", directory);
+  if (flavour == Flavour::away)
+    prepared.words.insert(prepared.words.begin(), {omctl_path(), "run", "-n", "node2", "--"});
+  if (flavour != Flavour::native) prepared.words = lab->on_node(1, prepared.words);
+  return prepared;
+}
+
+}  // namespace
+
+const char* name_of(Flavour flavour) {
+  switch (flavour) {
+    case Flavour::native: return "native";
+    case Flavour::away: return "away";
+    case Flavour::moved: return "moved";
+  }
+  return "?";
+}
+
+bool is_alive(pid_t pid) {
+  std::string stat = read_file(fmt::format("/proc/{}/stat", pid));
+  size_t end = stat.rfind(')');
+  return end != std::string::npos && end + 2 < stat.size() && stat[end + 2] != 'Z' && stat[end + 2] != 'X';
+}
+
+std::string migrate(const Lab& lab, pid_t pid, const std::string& target) {
+  auto end = Clock::now() + std::chrono::seconds(5);
+  while (true) {
+    Outcome outcome = lab.omctl(1, {"migrate", std::to_string(pid), target});
+    if (outcome.succeeded()) return "";
+    if (!is_alive(pid)) return "gone";
+    std::string text = outcome.err.empty() ? outcome.describe() : outcome.err;
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    if (text.find("try again") == std::string::npos || Clock::now() > end) return text;
+    poll(nullptr, 0, 10);
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> program_environment(const Lab* lab, Flavour flavour) {
+  std::vector<std::pair<std::string, std::string>> environment = {{"LC_ALL", "C"}, {"TZ", "UTC"}};
+  if (lab && flavour != Flavour::native) {
+    environment.emplace_back("OMIG_TEST_HOST", lab->host_name(1));
+    if (lab->has_namespaces()) environment.emplace_back("OMIG_LAB_PRIVATE", lab->private_directory());
+  }
+  return environment;
+}
+
+MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const MovePlan& plan) {
+  fs::path directory = fresh_directory(fs::path(command.words.at(0)).filename().string() + "-" + name_of(flavour));
+  fs::permissions(directory, fs::perms::all);
+  Session session(flavour, lab, plan, directory);
+  MovedRun run;
+  {
+    Child child(prepared(command, flavour, lab, directory), directory);
+    run = session.drive(child);
+    std::vector<pid_t> left = descendants_of_run(directory);
+    std::erase_if(left, [](pid_t pid) { return !is_alive(pid); });
+    if (!left.empty() && !run.outcome.timed_out && run.trouble.empty())
+      run.trouble = fmt::format("process {} ({}) was left behind", left.front(),
+                                read_file(fmt::format("/proc/{}/comm", left.front())));
+  }
+  if (!getenv("OMIG_TEST_KEEP")) fs::remove_all(directory);
+  return run;
+}
+
+MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family) {
+  fs::path directory = fresh_directory(fs::path(command.words.at(0)).filename().string() + "-clock");
+  std::mt19937_64 random(plan.seed);
+  MovedRun run;
+  std::map<pid_t, std::string> places;
+  {
+    Child child(prepared(command, Flavour::moved, &lab, directory), directory);
+    auto end = Clock::now() + plan.limit;
+    while (!child.wait_for_end(milliseconds(200 + random() % 100)) && Clock::now() < end && run.trouble.empty()) {
+      pid_t pid = child.pid();
+      if (family) {
+        std::vector<pid_t> all = descendants_of_run(directory);
+        std::erase_if(all, [](pid_t each) { return !is_alive(each); });
+        if (!all.empty()) pid = all[random() % all.size()];
+      }
+      std::string& place = places[pid];
+      std::string target = place.empty() || place == "home" ? fmt::format("node{}", 2 + random() % 2)
+                           : random() % 2               ? "home"
+                                                        : (place == "node2" ? "node3" : "node2");
+      std::string answer = migrate(lab, pid, target);
+      run.moves.push_back(fmt::format("{} -> {}{}{}", pid, target, answer.empty() ? "" : ": ", answer));
+      if (answer.empty()) run.succeeded++, place = target;
+      else if (answer != "gone") run.trouble = run.moves.back();
+    }
+    run.outcome = child.outcome();
+  }
+  if (!getenv("OMIG_TEST_KEEP")) fs::remove_all(directory);
+  return run;
+}
+
+}  // namespace omig::test

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running one program of tests/programs (or any other) while it is moved about.
+//
+// The conversation with a test program is described in tests/programs/program.h. Real programs do not announce
+// anything: they are moved by the clock (run_by_clock).
+#pragma once
+
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/system/lab.h"
+
+namespace omig::test {
+
+enum class Flavour {
+  native,  // no omig anywhere
+  away,    // `omctl run -n node2`: away from its first instruction
+  moved,   // starts at home; moved at every announcement
+};
+const char* name_of(Flavour flavour);
+
+struct MovePlan {
+  unsigned long seed = 1;
+  int first_moves = 7;  // at the first announcement
+  int later_moves = 3;  // at every later one
+  int nodes = 3;
+  std::string stays;  // not empty: every move must be refused with a reason that contains this
+  milliseconds limit{60'000};
+};
+
+struct MovedRun {
+  Outcome outcome;
+  std::vector<std::string> moves;  // "4711 -> node2", in order, with what went wrong
+  int succeeded = 0;               // moves that did
+  std::string trouble;             // the first thing that went wrong with the moving itself
+};
+
+// Runs `command` in its own directory, in the given flavour. `lab` may be null for native.
+MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const MovePlan& plan);
+
+// Runs `command` on node 1 and moves it (and, if `family`, any of its descendants) every 200 to 300 ms.
+MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family);
+
+// One move, retried while omctl says that the process is only busy. "" when done, "gone" when the process ended
+// meanwhile, else omctl's message.
+std::string migrate(const Lab& lab, pid_t pid, const std::string& target);
+
+bool is_alive(pid_t pid);  // and no zombie
+
+// The environment that test programs get in every flavour.
+std::vector<std::pair<std::string, std::string>> program_environment(const Lab* lab, Flavour flavour);
+
+}  // namespace omig::test

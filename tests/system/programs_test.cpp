@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every program of the table, in every flavour that applies: the output and the end must be the native run's.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "tests/system/moves.h"
+#include "tests/system/table.h"
+
+namespace omig::test {
+
+// For GoogleTest's messages.
+void PrintTo(const Program& program, std::ostream* out) { *out << program.name; }
+void PrintTo(Flavour flavour, std::ostream* out) { *out << name_of(flavour); }
+
+namespace {
+
+using Case = std::pair<Program, Flavour>;
+
+unsigned long seed() {
+  static const unsigned long seed = [] {
+    const char* text = getenv("OMIG_TEST_SEED");
+    return text ? std::stoul(text) : static_cast<unsigned long>(Clock::now().time_since_epoch().count() % 1'000'000);
+  }();
+  return seed;
+}
+
+Command command_of(const Program& program) {
+  return {.words = {build_path("tests/programs") / std::string(program.name)}};
+}
+
+// The native run of each program, made once.
+const MovedRun& native(const Program& program) {
+  static std::map<std::string_view, MovedRun> runs;
+  auto found = runs.find(program.name);
+  if (found == runs.end())
+    found = runs.emplace(program.name, run_program(command_of(program), Flavour::native, nullptr, {})).first;
+  return found->second;
+}
+
+std::string report(const MovedRun& run, const Lab* lab) {
+  return fmt::format("ended: {}\nstderr: {}\nmoves (seed {}): {}\n{}", run.outcome.describe(), run.outcome.err, seed(),
+                     fmt::join(run.moves, ", "), lab ? lab->logs() : "");
+}
+
+class Programs : public testing::TestWithParam<Case> {};
+
+TEST_P(Programs, AsNative) {
+  const auto& [program, flavour] = GetParam();
+  const MovedRun& want = native(program);
+  ASSERT_FALSE(want.outcome.timed_out) << "natively it does not end: " << want.outcome.err;
+  ASSERT_EQ(want.outcome.err, "") << "natively it fails";
+  if (flavour == Flavour::native) return;
+  Lab& lab = shared_lab();
+  MovePlan plan;
+  plan.seed = seed();
+  plan.stays = program.stays;
+  MovedRun got = run_program(command_of(program), flavour, &lab, plan);
+  EXPECT_EQ(got.trouble, "") << report(got, &lab);
+  EXPECT_FALSE(got.outcome.timed_out) << report(got, &lab);
+  EXPECT_EQ(got.outcome.status, want.outcome.status) << report(got, &lab);
+  EXPECT_EQ(got.outcome.out, want.outcome.out) << report(got, &lab);
+  EXPECT_EQ(got.outcome.err, "") << report(got, &lab);
+  if (flavour == Flavour::moved && program.stays.empty()) {
+    EXPECT_GE(got.succeeded, 1) << report(got, &lab);
+  }
+  // One broken run must not take the following ones with it.
+  if (HasFailure() && lab.health() != "") drop_shared_lab();
+}
+
+std::vector<Case> cases() {
+  std::vector<Case> cases;
+  for (const Program& program : programs())
+    for (Flavour flavour : {Flavour::native, Flavour::away, Flavour::moved})
+      if (flavour != Flavour::away || program.not_away.empty()) cases.emplace_back(program, flavour);
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Programs, testing::ValuesIn(cases()), [](const auto& info) {
+  return fmt::format("{}_{}", info.param.first.name, name_of(info.param.second));
+});
+
+// A program that is built but not in the table would never run; one in the table only would never be built.
+TEST(Table, HasEveryProgram) {
+  std::set<std::string> built, listed;
+  for (const auto& entry : fs::directory_iterator(build_path("tests/programs"))) {
+    bool executable = (entry.status().permissions() & fs::perms::owner_exec) != fs::perms::none;
+    if (entry.is_regular_file() && executable && entry.path().extension() != ".so")
+      built.insert(entry.path().filename());
+  }
+  for (const Program& program : programs()) EXPECT_TRUE(listed.emplace(program.name).second) << program.name;
+  EXPECT_EQ(built, listed);
+}
+
+}  // namespace
+
+}  // namespace omig::test

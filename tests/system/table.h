@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The list of test programs and of the flavours that apply to each.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace omig::test {
+
+struct Program {
+  std::string_view name;   // the executable in build/tests/programs
+  std::string_view stays;  // not empty: it must stay home, and the refusal says this
+  // Why a flavour does not apply, empty if it does. Never "it fails".
+  std::string_view not_away;
+  bool core = false;  // also run as an ordinary user
+};
+
+std::span<const Program> programs();
+
+}  // namespace omig::test
