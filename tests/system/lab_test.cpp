@@ -46,6 +46,9 @@ Outcome shell(const string& command) {
   return outcome;
 }
 
+// A number of seconds by which this test knows its own sleepers.
+string nap() { return std::to_string(1'000'000 + getpid()); }
+
 string omctl() {
   const char* path = getenv("OMIG_TEST_OMCTL");
   return path ? path : "omctl";
@@ -84,15 +87,25 @@ class LabTest : public testing::Test {
 
   // Everything that a lab could have left on the machine: processes, cgroups, mounts, files.
   string left_over() {
-    return shell("for p in /proc/[0-9]*; do tr '\\0' '\\n' <$p/environ 2>/dev/null | grep -q '^OMIG_DIR=" +
-                 dir_.string() + "/' && echo process $p; done; for d in $(find /sys/fs/cgroup -type d -name " + tag() +
-                 " 2>/dev/null); do echo cgroup $d; done; grep -F ' " + dir_.string() +
-                 "' /proc/self/mountinfo; ls -d " + dir_.string() + " 2>/dev/null")
-        .out;
+    string found;
+    std::error_code gone;
+    for (const auto& entry : fs::directory_iterator("/proc", gone))
+      if (file_holds(entry.path() / "environ", "OMIG_DIR=" + dir_.string() + "/"))
+        found += "process " + entry.path().filename().string() + "\n";
+    for (auto at = fs::recursive_directory_iterator("/sys/fs/cgroup", gone); at != fs::recursive_directory_iterator();
+         at.increment(gone))
+      if (!tag_.empty() && at->path().filename() == tag_) found += "cgroup " + at->path().string() + "\n";
+    if (file_holds("/proc/self/mountinfo", " " + dir_.string())) found += "a mount\n";
+    if (fs::exists(dir_)) found += dir_.string() + "\n";
+    return found;
   }
 
-  // The name of its cgroup, read while it is up; a name that nothing has otherwise.
-  string tag() { return tag_.empty() ? "no-lab-was-up" : tag_; }
+  static bool file_holds(const fs::path& file, const string& text) {
+    std::ifstream in(file, std::ios::binary);
+    return string(std::istreambuf_iterator<char>(in), {}).find(text) != string::npos;
+  }
+
+  // The name of its cgroup, read while it is up.
   void remember_tag() {
     string cgroup = status()["cgroup"];
     if (!cgroup.empty()) tag_ = fs::path(cgroup).filename();
@@ -202,8 +215,9 @@ TEST_F(LabTest, DownFindsWhatWasKilledHidOrForked) {
   remember_tag();
   auto report = status();
   bool hidden = !string(report["cgroup"]).empty();
-  lab("exec 1 -- sh -c 'setsid sleep 1000 >/dev/null 2>&1 &'");
-  if (hidden) lab("exec 1 -- sh -c 'setsid env -i sleep 1001 >/dev/null 2>&1 &'");  // only its cgroup gives it away
+  lab("exec 1 -- sh -c 'setsid sleep " + nap() + " >/dev/null 2>&1 &'");
+  if (hidden)
+    lab("exec 1 -- sh -c 'setsid env -i sleep " + nap() + " >/dev/null 2>&1 &'");  // only its cgroup gives it away
   kill(report["nodes"][0]["homed_pid"].get<pid_t>(), SIGKILL);
   if (report["mode"] == "namespaces") {
     kill(report["nodes"][1]["holder_pid"].get<pid_t>(), SIGKILL);
@@ -213,7 +227,7 @@ TEST_F(LabTest, DownFindsWhatWasKilledHidOrForked) {
   Outcome outcome = lab("down 2>&1");
   EXPECT_EQ(outcome.exit_code(), 0) << outcome.out;
   EXPECT_EQ(left_over(), "");
-  EXPECT_EQ(shell("pgrep -f 'sleep 100[01]'").out, "");
+  EXPECT_EQ(shell("pgrep -fx 'sleep " + nap() + "'").out, "");
   EXPECT_EQ(lab("down 2>/dev/null").exit_code(), 0) << "once more does no harm";
 }
 
@@ -244,7 +258,7 @@ TEST_F(LabTest, InterruptedUpCleansUpItself) {
   // A homed that never answers: `up` waits, and ^C ends the waiting.
   fs::path fake = base_ / "fake";
   fs::create_directory(fake);
-  std::ofstream(fake / "homed") << "#!/bin/sh\nexec sleep 1000\n";
+  std::ofstream(fake / "homed") << "#!/bin/sh\nexec sleep " + nap() + "\n";
   fs::permissions(fake / "homed", fs::perms::owner_all);
   pid_t child = fork();
   if (child == 0) {
@@ -255,7 +269,8 @@ TEST_F(LabTest, InterruptedUpCleansUpItself) {
     _exit(127);
   }
   auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (shell("pgrep -f '^sleep 1000$'").out.empty() && std::chrono::steady_clock::now() < limit) usleep(20'000);
+  while (shell("pgrep -fx 'sleep " + nap() + "'").out.empty() && std::chrono::steady_clock::now() < limit)
+    usleep(20'000);
   kill(child, SIGINT);
   int status = 0;
   waitpid(child, &status, 0);
