@@ -6,6 +6,8 @@
 // knows links: they are pure but for the Memory they are given.
 #pragma once
 
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,10 +32,30 @@ enum class Gathered {
   come_home,  // these arguments cannot be served away
 };
 
+// Bytes whose growth is not zeroed first: a message of 1 MiB is written once, not twice.
+template <typename T>
+struct Unzeroed : std::allocator<T> {
+  using value_type = T;
+  template <typename U>
+  struct rebind {
+    using other = Unzeroed<U>;
+  };
+  template <typename U>
+  void construct(U* at) noexcept {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <typename U, typename... Args>
+  void construct(U* at, Args&&... args) {
+    ::new (static_cast<void*>(at)) U(std::forward<Args>(args)...);
+  }
+};
+using Bytes = std::vector<u8, Unzeroed<u8>>;
+
 // A call on its way, reusable: one per worker, its buffers keep their capacity.
 struct Prepared {
-  // Frame + Call + Reloc[] + Out[] + input bytes, contiguous and ready to be sent. The caller patches frame().seq.
-  std::vector<u8> message;
+  // Frame + Call + Reloc[] + Out[] + input bytes, contiguous and ready to be sent. The caller patches frame().seq and
+  // otherwise leaves it as it is: scatter() compares what comes back with what was sent, and writes only what changed.
+  Bytes message;
   // Where the reply's output bytes go: in the order of the Outs. `bytes` is an upper bound; for variable outs (Out.unit, Out.length_at) the
   // reply's stream is [u32 actual length, bytes] for every Out, see PROTOCOL.md (all outs are length-prefixed).
   struct Target {
@@ -45,6 +67,7 @@ struct Prepared {
     u32 out;
     u32 offset;  // within that out's bytes
     Target target;
+    i64 min_ret = INT64_MIN;  // written only if the result is at least this (message i of recvmmsg)
   };
   std::vector<Piece> pieces;
   long error = 0;
@@ -52,10 +75,12 @@ struct Prepared {
   wire::Frame& frame() { return *reinterpret_cast<wire::Frame*>(message.data()); }
 };
 
-// `relations`: sizes larger than kMaxTransfer are cut for calls whose result may be short (read, write, ...), never for
-// others (there: come_home).
-inline constexpr u64 kMaxTransfer = 4u << 20;
+// The most data one call carries. A longer read is cut to it (short reads are legal, and every reader loops); a longer
+// write comes home, because programs check a regular file's write for completeness and a datagram must not be cut.
+inline constexpr u64 kMaxTransfer = 64u << 20;
 
+// Works for any row with shapes, `special` ones included. Local rows and rows whose arguments are structures of the guest's
+// own address space (execve's arrays) answer come_home.
 Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out);
 
 // `bytes` is the reply's output stream. Returns the value to answer: reply.ret, or -EFAULT when the guest's memory could

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+// The generic shapes. What a row says in its shapes is done here; what it says in code is in special_*.cpp.
+#include "lib/syscalls/marshal.h"
+
+#include <asm/unistd.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "lib/syscalls/plan.h"
+
+namespace omig::syscalls {
+namespace {
+
+// The kernel cuts a transfer to this before anything else (MAX_RW_COUNT).
+constexpr u64 kMaxRwCount = 0x7ffff000;
+
+void gather_in_len(Plan& plan, u32 index, const Shape& shape, bool* come_home) {
+  const u64 count = plan.arg(shape.len_arg);
+  const u64 pointer = plan.arg(index);
+  const Slot slot = argument(index);
+  if (shape.size != 0) {
+    if (count <= shape.size) {
+      plan.input(slot, pointer, count);
+    } else if (!plan.passed(slot, pointer, 1)) {
+      plan.set_arg(index, kUnmapped);  // refused by its size before the bytes are looked at
+    }
+    return;
+  }
+  if (count > kMaxTransfer && pointer >= kPageSize && pointer < kUserTop && count <= kUserTop - pointer) {
+    *come_home = true;
+    return;
+  }
+  plan.input(slot, pointer, count);
+}
+
+void gather_out_len(Plan& plan, u32 index, const Shape& shape) {
+  u64 count = plan.arg(shape.len_arg);
+  const Slot slot = argument(index);
+  if (shape.size != 0) {
+    plan.out(slot, plan.arg(index), std::min<u64>(count, shape.size), 1);
+    return;
+  }
+  // The kernel judges the whole range first, so this does too, before the count is cut.
+  if (plan.passed(slot, plan.arg(index), std::min(count, kMaxRwCount))) return;
+  if (count > kMaxTransfer) {
+    count = kMaxTransfer;
+    plan.set_arg(shape.len_arg, count);
+  }
+  plan.out(slot, plan.arg(index), count, 1);
+}
+
+void gather_array(Plan& plan, u32 index, const Shape& shape) {
+  const auto count = static_cast<i32>(plan.arg(shape.len_arg));
+  const u32 most = static_cast<u32>(kMaxTransfer / shape.size);
+  const u32 used = count < 0 ? 0 : std::min(static_cast<u32>(count), most);
+  const Slot slot = argument(index);
+  if (shape.kind == ShapeKind::array_out) {
+    // Calls with such arrays may always answer with fewer elements (epoll_wait), or never have as many (getgroups).
+    if (count > 0) plan.set_arg(shape.len_arg, used);
+    plan.out(slot, plan.arg(index), u64{used} * shape.size, shape.size);
+  } else if (count >= 0 && static_cast<u32>(count) > most) {
+    if (!plan.passed(slot, plan.arg(index), 1)) plan.set_arg(index, kUnmapped);  // refused by its count
+  } else if (shape.kind == ShapeKind::array_in) {
+    plan.input(slot, plan.arg(index), u64{used} * shape.size);
+  } else {
+    plan.in_out(slot, plan.arg(index), u64{used} * shape.size);
+  }
+}
+
+// The whole of a structure that says its size by an argument: what the kernel does not write comes back as it was.
+void gather_out_cap(Plan& plan, u32 index, const Shape& shape) {
+  const u64 bytes = std::min<u64>(plan.arg(shape.len_arg), shape.size);
+  Ref at;
+  const u64 pointer = plan.arg(index);
+  const u64 readable = plan.fetch_prefix(argument(index), pointer, bytes, &at);
+  if (readable == 0) return;
+  plan.add_piece(plan.add_out(at, bytes, 0, true), 0, pointer, readable);
+}
+
+Gathered gather_shape(Plan& plan, u32 index, const Shape& shape) {
+  const Slot slot = argument(index);
+  const u64 value = plan.arg(index);
+  switch (shape.kind) {
+    case ShapeKind::value:
+    case ShapeKind::fd:
+    case ShapeKind::length_io:
+      break;
+    case ShapeKind::path: plan.string(slot, value, 4096); break;
+    case ShapeKind::string: plan.string(slot, value, shape.size); break;
+    case ShapeKind::in: plan.input(slot, value, shape.size); break;
+    case ShapeKind::out: plan.out(slot, value, shape.size); break;
+    case ShapeKind::out_if_positive: plan.out(slot, value, shape.size, shape.size); break;
+    case ShapeKind::in_out: plan.in_out(slot, value, shape.size); break;
+    case ShapeKind::in_out_always: plan.in_out(slot, value, shape.size, true); break;
+    case ShapeKind::in_len: {
+      bool come_home = false;
+      gather_in_len(plan, index, shape, &come_home);
+      if (come_home) return Gathered::come_home;
+      break;
+    }
+    case ShapeKind::out_len: gather_out_len(plan, index, shape); break;
+    case ShapeKind::out_cap: gather_out_cap(plan, index, shape); break;
+    case ShapeKind::array_in:
+    case ShapeKind::array_out:
+    case ShapeKind::array_in_out: gather_array(plan, index, shape); break;
+    case ShapeKind::iov_in: return plan.iovecs(slot, value, plan.arg(shape.len_arg), nullptr);
+    case ShapeKind::iov_out: {
+      const Plan::DataOut data;
+      return plan.iovecs(slot, value, plan.arg(shape.len_arg), &data);
+    }
+    case ShapeKind::msghdr_in: return gather_message(plan, index, false);
+    case ShapeKind::msghdr_out: return gather_message(plan, index, true);
+    case ShapeKind::mmsghdr_in: return gather_messages(plan, index, shape.len_arg, false);
+    case ShapeKind::mmsghdr_out: return gather_messages(plan, index, shape.len_arg, true);
+    case ShapeKind::sockaddr_in: gather_address_in(plan, index, plan.arg(shape.len_arg)); break;
+    case ShapeKind::sockaddr_out: gather_address_out(plan, index, shape.len_arg); break;
+    case ShapeKind::special: break;  // whole rows: gather_special()
+  }
+  return Gathered::ready;
+}
+
+u32 call_flags(u32 nr, const u64 args[6]) {
+  switch (nr) {
+    case __NR_read: return wire::kCallProbeOnNotRun;
+    case __NR_write: return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe;
+    case __NR_writev:
+    case __NR_pwritev2:
+    case __NR_sendfile:
+    case __NR_splice:
+    case __NR_tee: return wire::kCallWantsSigpipe;
+    case __NR_sendto:
+    case __NR_sendmmsg: return (args[3] & MSG_NOSIGNAL) != 0 ? 0 : wire::kCallWantsSigpipe;
+    case __NR_sendmsg: return (args[2] & MSG_NOSIGNAL) != 0 ? 0 : wire::kCallWantsSigpipe;
+    default: return 0;
+  }
+}
+
+// Writes what differs from what was sent, from the first to the last byte that does: home's kernel wrote no more than
+// that, and another thread may be using the rest.
+bool write_changed(Memory& memory, GuestAddr to, const u8* now, const u8* before, u64 bytes) {
+  u64 begin = 0;
+  if (before != nullptr) {
+    while (begin < bytes && now[begin] == before[begin]) ++begin;
+    while (bytes > begin && now[bytes - 1] == before[bytes - 1]) --bytes;
+  }
+  return begin == bytes || memory.write(to + begin, now + begin, bytes - begin);
+}
+
+}  // namespace
+
+long Memory::read_string(GuestAddr from, std::string* out, u64 max_bytes) {
+  out->clear();
+  char buffer[256];
+  while (out->size() < max_bytes) {
+    const GuestAddr at = from + out->size();
+    const u64 to_page_end = page_down(at.value) + kPageSize - at.value;
+    const u64 step = std::min({max_bytes - out->size(), to_page_end, u64{sizeof(buffer)}});
+    if (at.value >= kUserTop || !read(at, buffer, step)) return -EFAULT;
+    const void* nul = memchr(buffer, 0, step);
+    if (nul != nullptr) {
+      out->append(buffer, static_cast<std::size_t>(static_cast<const char*>(nul) - buffer));
+      return 0;
+    }
+    out->append(buffer, step);
+  }
+  return -ENAMETOOLONG;
+}
+
+Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out) {
+  // One per worker thread; its buffers keep their capacity.
+  static thread_local Plan plan;
+  plan.begin(row, args, memory, out);
+  if (row.route == Route::absent) return plan.fail(-ENOSYS);
+  if (row.route == Route::come_home || row.route == Route::local) return Gathered::come_home;
+  plan.set_flags(call_flags(row.nr, args));
+  if (std::ranges::find(row.args, ShapeKind::special, &Shape::kind) != row.args.end()) {
+    const Gathered result = gather_special(row, plan);
+    return result == Gathered::ready ? plan.finish() : result;
+  }
+  for (u32 i = 0; i < row.args.size(); ++i) {
+    const Gathered result = gather_shape(plan, i, row.args[i]);
+    if (result != Gathered::ready) return result;
+  }
+  return plan.finish();
+}
+
+long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory) {
+  const bool failed = reply.ret < 0 && reply.ret >= -4095;
+  if ((reply.flags & wire::kReplyNotRun) != 0 || (failed && bytes.empty())) return reply.ret;
+  const u8* at = call.message.data() + sizeof(wire::Frame);
+  wire::Call sent;
+  memcpy(&sent, at, sizeof(sent));
+  const u8* outs = at + sizeof(sent) + sent.relocs * sizeof(wire::Reloc);
+  const u8* input = outs + sent.outs * sizeof(wire::Out);
+
+  bool all_written = true;
+  std::size_t piece = 0;
+  for (u32 index = 0; index < sent.outs; ++index) {
+    // A stream that is shorter than it says comes from a broken deputy; what is missing counts as not writable.
+    u32 length = 0;
+    if (bytes.size() < sizeof(length)) return call.pieces.empty() ? reply.ret : -EFAULT;
+    memcpy(&length, bytes.data(), sizeof(length));
+    bytes = bytes.subspan(sizeof(length));
+    if (length > bytes.size()) return -EFAULT;
+    wire::Out out;
+    memcpy(&out, outs + index * sizeof(out), sizeof(out));
+    for (; piece < call.pieces.size() && call.pieces[piece].out == index; ++piece) {
+      const Prepared::Piece& p = call.pieces[piece];
+      if (reply.ret < p.min_ret || p.offset >= length) continue;
+      const u64 count = std::min<u64>(p.target.bytes, length - p.offset);
+      const bool was_sent = u64{out.offset} + p.offset + count <= sent.in_bytes;
+      all_written &= write_changed(memory, p.target.to, bytes.data() + p.offset,
+                                   was_sent ? input + out.offset + p.offset : nullptr, count);
+    }
+    bytes = bytes.subspan(length);
+  }
+  return all_written ? reply.ret : -EFAULT;
+}
+
+void build_call(u32 nr, const u64 args[6], std::span<const u8> input, std::span<const wire::Reloc> relocs,
+                std::span<const wire::Out> outs, u32 scratch_bytes, Prepared* out) {
+  const std::size_t tables = sizeof(wire::Frame) + sizeof(wire::Call) + relocs.size_bytes() + outs.size_bytes();
+  out->message.resize(tables + input.size());
+  out->pieces.clear();
+  out->error = 0;
+  out->restart = Restart::never;
+  wire::Frame frame{wire::Type::call, static_cast<u32>(out->message.size() - sizeof(wire::Frame)), 0};
+  wire::Call call{.nr = nr,
+                  .relocs = static_cast<u32>(relocs.size()),
+                  .outs = static_cast<u32>(outs.size()),
+                  .in_bytes = static_cast<u32>(input.size()),
+                  .scratch_bytes = std::max(scratch_bytes, static_cast<u32>(input.size()))};
+  std::copy_n(args, 6, call.args);
+  u8* to = out->message.data();
+  auto append = [&to](const void* from, std::size_t count) {
+    if (count != 0) memcpy(to, from, count);
+    to += count;
+  };
+  append(&frame, sizeof(frame));
+  append(&call, sizeof(call));
+  append(relocs.data(), relocs.size_bytes());
+  append(outs.data(), outs.size_bytes());
+  append(input.data(), input.size());
+}
+
+}  // namespace omig::syscalls

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the guest's
+// program) both read these constants, and a test runs one against the other.
+#pragma once
+
+#include <sys/mman.h>
+
+#include "lib/base/types.h"
+
+namespace omig::syscalls {
+
+// mmap is local when its flags, under this mask, say private and anonymous.
+inline constexpr u64 kMapKindMask = 0xf /* MAP_TYPE */ | MAP_ANONYMOUS;
+inline constexpr u64 kMapPrivateAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+
+// rt_sigaction is local unless it sets SIGCHLD. Only the bits that make up a signal number are compared, because the
+// upper half of an int's register is anything; a number such as 17 + 128 is then notified too, and refused there.
+inline constexpr u64 kSignalMask = 0x7f;
+
+}  // namespace omig::syscalls

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows: clocks (the guest's, set to home's by its time namespace) and timers (home's, their signals come back).
+#include "lib/syscalls/rows.h"
+
+namespace omig::syscalls {
+namespace {
+
+using namespace dsl;
+
+constexpr u32 kTimexBytes = 208;
+constexpr std::string_view kRealOnly = "ITIMER_REAL; the timers of CPU time come home, because the CPU time is the guest's.";
+
+constexpr Row kRows[] = {
+    local(35, "nanosleep", block),
+    home(36, "getitimer", never, {code, out(32)}, kRealOnly),
+    home(37, "alarm", never, {num}),
+    home(38, "setitimer", never, {code, in(32), out(32)}, kRealOnly),
+    local(96, "gettimeofday"),
+    home(100, "times", never, {out(32)}, "The deputy's figures and its children's."),
+    home(159, "adjtimex", never, {both(kTimexBytes)}),
+    home(164, "settimeofday", never, {in(16), in(8)}),
+    local(201, "time"),
+    home(222, "timer_create", never, {code, code, code},
+         "SIGEV_THREAD_ID and clocks of CPU time come home; the others' signals are forwarded."),
+    home(223, "timer_settime", never, {num, num, in(32), out(32)}),
+    home(224, "timer_gettime", never, {num, out(32)}),
+    home(225, "timer_getoverrun", never, {num}),
+    home(226, "timer_delete", never, {num}),
+    home(227, "clock_settime", never, {num, in(16)}),
+    local(228, "clock_gettime"),
+    local(229, "clock_getres"),
+    local(230, "clock_nanosleep", block),
+    home(305, "clock_adjtime", never, {num, both(kTimexBytes)}),
+};
+
+}  // namespace
+
+std::span<const Row> time_rows() { return kRows; }
+
+}  // namespace omig::syscalls
