@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The lab as its users meet it: through the command line, with real daemons. $OMIG_TEST_OMCTL is the omctl under test.
+// The lab as its users meet it: through the command line, with real daemons. $OMCTL is the omctl under test.
 //
 // What needs root (or a cgroup) is skipped by name where it is not to be had, never silently passed.
 #include <fcntl.h>
@@ -50,7 +50,7 @@ Outcome shell(const string& command) {
 string nap() { return std::to_string(1'000'000 + getpid()); }
 
 string omctl() {
-  const char* path = getenv("OMIG_TEST_OMCTL");
+  const char* path = getenv("OMCTL");
   return path ? path : "omctl";
 }
 

@@ -27,6 +27,7 @@ namespace {
 constexpr const char* kUsage =
     "usage: omctl lab COMMAND [--dir DIR]\n"
     "  up [--nodes N] [--cpu PERCENT] [--rate MBIT]   start N nodes; --cpu is each node's share of one core\n"
+    "     [--no-balance]                              no process moves unless told to\n"
     "  exec NODE -- CMD...                            run CMD on a node\n"
     "  status [--json]\n"
     "  restart NODE                                   start the node's homed again\n"
@@ -63,6 +64,10 @@ Parsed parse(const std::string& command, const std::vector<std::string>& args) {
     }
     if (name == "--json" && command == "status") {
       parsed.options.json = true;
+      continue;
+    }
+    if (name == "--no-balance" && command == "up") {
+      parsed.options.balance = false;
       continue;
     }
     std::string value;

@@ -48,6 +48,7 @@ void enter_node(const Lab& lab, const Node& node) {
   }
   setenv("OMIG_DIR", node.state_dir.c_str(), 1);
   if (lab.mode == Mode::loopback) return;
+  setenv("OMIG_LAB_PRIVATE", lab.common_private().c_str(), 1);  // for programs that want to know where they are
   // setns puts us at the new namespace's root: the way back is by name, from the same tree.
   std::error_code lost;
   fs::path here = fs::current_path(lost);

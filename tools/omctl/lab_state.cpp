@@ -91,6 +91,7 @@ nlohmann::json to_json(const Lab& lab) {
           {"ready", lab.ready},
           {"cpu_percent", optional(lab.cpu_percent)},
           {"rate_mbit", optional(lab.rate_mbit)},
+          {"balance", lab.balance},
           {"cgroup", lab.cgroup},
           {"bridge_holder_pid", lab.bridge_holder},
           {"nodes", nodes}};
@@ -119,6 +120,7 @@ Lab load(const fs::path& dir) {
     lab.ready = json.at("ready");
     lab.cpu_percent = optional(json.at("cpu_percent"));
     lab.rate_mbit = optional(json.at("rate_mbit"));
+    lab.balance = json.value("balance", true);
     lab.cgroup = json.at("cgroup").get<std::string>();
     lab.bridge_holder = json.at("bridge_holder_pid");
     for (const nlohmann::json& entry : json.at("nodes")) {
@@ -362,7 +364,7 @@ int nodes_seen(const fs::path& state_dir, milliseconds timeout) {
   if (!answer || !answer->is_object() || !answer->contains("nodes")) return -1;
   int seen = 0;
   for (const nlohmann::json& node : answer->at("nodes"))
-    if (node.is_object() && node.value("alive", false)) ++seen;
+    if (node.is_object() && node.value("state", "") == "up") ++seen;
   return seen;
 }
 

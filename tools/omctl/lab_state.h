@@ -51,6 +51,7 @@ struct Lab {
   bool ready = false;
   std::optional<int> cpu_percent;
   std::optional<int> rate_mbit;
+  bool balance = true;
   fs::path cgroup;  // the parent of the nodes' cgroups; empty: none
   pid_t bridge_holder = 0;
   std::vector<Node> nodes;
@@ -122,6 +123,7 @@ struct Options {
   int nodes = 4;
   std::optional<int> cpu_percent;
   std::optional<int> rate_mbit;
+  bool balance = true;
   bool json = false;
 };
 

@@ -173,6 +173,7 @@ Lab plan(const Options& options) {
   Lab lab;
   lab.dir = options.dir;
   lab.rate_mbit = options.rate_mbit;
+  lab.balance = options.balance;
   lab.mode = geteuid() == 0 && namespaces_allowed() ? Mode::namespaces : Mode::loopback;
   if (lab.mode == Mode::loopback && geteuid() == 0)
     fmt::print(stderr, "omctl lab: no namespaces can be made here: the nodes are loopback addresses instead\n");
@@ -241,11 +242,9 @@ void build(Lab& lab) {
 
 // The end of what a daemon said last, for the message that it died.
 std::string last_words(const Node& node) {
-  for (const char* file : {"homed.out", "homed.log"}) {
-    std::string text = read_text(node.state_dir / file);
-    while (!text.empty() && text.back() == '\n') text.pop_back();
-    if (!text.empty()) return text.substr(text.rfind('\n') + 1);
-  }
+  std::string text = read_text(node.state_dir / "homed.log");
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  if (!text.empty()) return text.substr(text.rfind('\n') + 1);
   return "it said nothing";
 }
 
@@ -254,20 +253,16 @@ std::string last_words(const Node& node) {
 pid_t start_homed(const Lab& lab, const Node& node) {
   std::string homed = find_binary("homed");
   if (homed.empty()) throw LabError("homed is not next to omctl: build it (tools/dev build) or set OMIG_LIBEXEC");
-  std::vector<std::string> words = {homed,
-                                    "--state-dir",
-                                    node.state_dir,
-                                    "--name",
-                                    node.name(),
-                                    "--id",
-                                    std::to_string(node.id),
-                                    "--listen",
-                                    fmt::format("{}:{}", node.address, kPort)};
+  auto at = [](const Node& each) { return fmt::format("{}:{}", each.address, kPort); };
+  std::vector<std::string> words = {homed, "--foreground", "--state-dir", node.state_dir, "--name", node.name()};
+  // All nodes are one machine: they are told to be of one speed, which none could measure under its share of the CPU.
+  words.insert(words.end(), {"--id", std::to_string(node.id), "--listen", at(node), "--speed", "1"});
   for (const Node& peer : lab.nodes)
-    if (peer.id != node.id) words.insert(words.end(), {"--peer", fmt::format("{}:{}", peer.address, kPort)});
+    if (peer.id != node.id) words.insert(words.end(), {"--peer", at(peer)});
   if (lab.cpu_percent) words.insert(words.end(), {"--cpus", fmt::format("{:.2f}", *lab.cpu_percent / 100.0)});
-  Fd log(open((node.state_dir / "homed.out").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (!log) throw LabError(fmt::format("cannot write {}/homed.out: {}", node.state_dir.string(), std::strerror(errno)));
+  if (!lab.balance) words.push_back("--no-balance");
+  Fd log(open((node.state_dir / "homed.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!log) throw LabError(fmt::format("cannot write {}/homed.log: {}", node.state_dir.string(), std::strerror(errno)));
   auto prepare = [&] {
     if (chdir("/") != 0) throw LabError("cannot go to /");
     enter_node(lab, node);
