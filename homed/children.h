@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs homed starts (omig-host, to depart or to receive). They outlive it: own session, no terminal, their
+// stderr goes to $OMIG_DIR/host.log.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "homed/stream.h"
+
+namespace omig {
+
+class Children {
+ public:
+  Children(asio::io_context& io, std::string state_dir);
+
+  struct Started {
+    pid_t pid = -1;
+    std::string error;  // if pid < 0
+  };
+  // `passed` (if >= 0) becomes descriptor 3 of the child, `output` (if >= 0) its stdout. Neither is closed here.
+  Started start(const std::vector<std::string>& argv, int passed, int output);
+  // Starts it and returns all it wrote to stdout; nothing if it could not be started (reason in *error). It is killed
+  // at the timeout.
+  awaitable<std::optional<std::string>> output_of(const std::vector<std::string>& argv, milliseconds timeout, std::string* error);
+  bool running(pid_t pid) const { return running_.contains(pid); }
+
+ private:
+  awaitable<void> reap();
+
+  asio::io_context& io_;
+  std::string state_dir_;
+  asio::signal_set signals_;
+  std::map<pid_t, std::string> running_;
+};
+
+}  // namespace omig

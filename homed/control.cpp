@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/control.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "homed/reasons.h"
+#include "lib/link/peer.h"
+
+namespace omig {
+
+namespace {
+
+constexpr size_t kMaxLine = 64 << 10;
+constexpr milliseconds kAskFor{30'000};       // a client that connects and says nothing
+constexpr i64 kPlaceWithin_ms = 10'000;       // from `omctl run -n` to the program's constructor
+
+std::string where_name(Where where) {
+  switch (where) {
+    case Where::home: return "home";
+    case Where::departing: return "departing";
+    case Where::away: return "away";
+    case Where::returning: return "returning";
+  }
+  return "unknown";
+}
+
+// The address of a unix socket is short; say so instead of cutting it off.
+std::string checked_path(const std::string& path) {
+  if (path.size() >= sizeof(sockaddr_un::sun_path)) throw std::runtime_error("the path " + path + " is too long for a socket: choose a shorter --state-dir");
+  unlink(path.c_str());
+  return path;
+}
+
+}  // namespace
+
+Control::Control(Daemon& daemon, Moves& moves, Peers& peers)
+    : d_(daemon), moves_(moves), peers_(peers), acceptor_(daemon.io), announcements_(daemon.io), announced_(daemon.io) {}
+
+Control::~Control() {
+  if (!acceptor_.is_open()) return;
+  unlink((d_.config.state_dir + "/homed.sock").c_str());
+  unlink((d_.config.state_dir + "/announce.sock").c_str());
+}
+
+void Control::start() {
+  const Local::endpoint at(checked_path(d_.config.state_dir + "/homed.sock"));
+  acceptor_.open(at.protocol());
+  acceptor_.bind(at);
+  acceptor_.listen();
+  const asio::local::datagram_protocol::endpoint announce_at(checked_path(d_.config.state_dir + "/announce.sock"));
+  announcements_.open(announce_at.protocol());
+  announcements_.bind(announce_at);
+  const int one = 1;
+  setsockopt(announcements_.native_handle(), SOL_SOCKET, SO_PASSCRED, &one, sizeof(one));
+  spawn(d_, "control socket", listen());
+  spawn(d_, "announcements", hear_announcements());
+}
+
+awaitable<void> Control::listen() {
+  for (;;) {
+    auto [code, socket] = co_await acceptor_.async_accept(kCompletion);
+    if (code == asio::error::operation_aborted) co_return;
+    if (!code) {
+      spawn(d_, "serving a client", serve(std::move(socket)));
+      continue;
+    }
+    log("cannot accept a client: {}", code.message());
+    asio::steady_timer timer(d_.io);
+    co_await net::pause(timer, milliseconds(100));
+  }
+}
+
+awaitable<void> Control::serve(Local::socket socket) {
+  using namespace asio::experimental::awaitable_operators;
+  ucred peer{};
+  socklen_t length = sizeof(peer);
+  if (getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) co_return;
+  std::string input;
+  for (;;) {
+    asio::steady_timer timer(d_.io, kAskFor);
+    auto result = co_await (asio::async_read_until(socket, asio::dynamic_buffer(input, kMaxLine), '\n', kCompletion) ||
+                            timer.async_wait(kCompletion));
+    if (result.index() != 0 || std::get<0>(std::get<0>(result))) co_return;
+    const size_t end = input.find('\n');
+    const Json request = Json::parse(input.substr(0, end), nullptr, false);
+    input.erase(0, end + 1);
+    Json reply = refusal("malformed request");
+    if (request.is_object()) reply = co_await answer(socket, request, peer.uid);
+    if (!co_await net::write_all(socket, reply.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", kPeerTimeout)) co_return;
+  }
+}
+
+awaitable<Json> Control::answer(Local::socket& socket, const Json& request, uid_t uid) {
+  const std::string op = text_field(request, "op");
+  const i32 pid = field<i32>(request, "pid", 0);
+  if (op == "ping") co_return ping();
+  if (op == "nodes") co_return nodes();
+  if (op == "ps") co_return processes();
+  if (op == "where") co_return where(pid);
+  if (op == "why") co_return why(pid, uid);
+  if (op == "place") co_return co_await place(socket, request, uid);
+  if (op == "migrate") co_return (co_await moves_.migrate(pid, text_field(request, "to"), uid)).to_json();
+  co_return refusal("unknown request " + op);
+}
+
+// `omctl run -n NODE`: the process is about to exec a preloaded program; move it as soon as that has announced itself.
+awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t uid) {
+  const i32 pid = field<i32>(request, "pid", 0);
+  const std::string to = text_field(request, "to");
+  const bool known = to == "home" || to == "balance" || to == d_.config.name || to == std::to_string(d_.config.id) ||
+                     d_.window.find(to) != nullptr;
+  if (!known) co_return refusal(fmt::format("no node {} known here (see omctl nodes)", to));
+  if (!co_await net::write_all(socket, std::string("{\"ok\":true,\"waiting\":true}\n"), kPeerTimeout))
+    co_return refusal("gone");
+  const i64 give_up_ms = now_ms() + kPlaceWithin_ms;
+  while (d_.processes.look_at(pid, now_ms()) == nullptr) {
+    if (now_ms() > give_up_ms) co_return refusal(fmt::format("process {} did not start a preloaded program", pid));
+    announced_.expires_after(milliseconds(100));
+    co_await announced_.async_wait(kCompletion);
+  }
+  const MoveResult result = co_await moves_.migrate(pid, to, uid);
+  if (!result.ok) log("process {} was to start on {}: {}", pid, to, result.reason);
+  co_return result.to_json();
+}
+
+// Messages are put together outside of coroutines: GCC 12 cannot compile braced lists of JSON within one.
+Json Control::ping() {
+  return {{"ok", true}, {"node", d_.config.name}, {"id", d_.config.id}, {"pid", getpid()}, {"version", wire::kVersion}};
+}
+
+Json Control::nodes() {
+  Json list = Json::array();
+  const auto describe = [&](const cluster::NodeEntry& e, i64 age_ms, const char* state) {
+    Json node = cluster::to_json(e);
+    node["state"] = state;
+    node["age_ms"] = age_ms;
+    node["self"] = e.id == d_.config.id;
+    list.push_back(std::move(node));
+  };
+  describe(own_entry(d_), 0, "up");
+  std::vector<Endpoint> listed;
+  for (const auto& [id, seen] : d_.window.all()) {
+    const bool other_version = seen.entry.version != wire::kVersion;
+    describe(seen.entry, now_ms() - seen.produced_ms, !seen.alive(now_ms()) ? "down" : other_version ? "version mismatch" : "up");
+    listed.push_back(seen.entry.endpoint);
+  }
+  Json problems = Json::array();
+  for (const auto& [endpoint, text] : peers_.problems())
+    if (!text.empty()) problems.push_back({{"endpoint", endpoint.text()}, {"problem", text}});
+  return {{"ok", true}, {"node", d_.config.name}, {"nodes", list}, {"problems", problems}};
+}
+
+Json Control::processes() {
+  Json list = Json::array();
+  for (const auto& [pid, p] : d_.processes.all()) {
+    Json item{{"pid", pid},          {"where", where_name(p.where)}, {"node", p.where == Where::away ? p.node : d_.config.name},
+              {"state", std::string(1, p.state)}, {"uid", p.uid},   {"threads", p.threads},
+              {"cpu_ms", p.cpu_ms},  {"rss_bytes", p.rss_bytes},     {"demand", p.meter.demand()},
+              {"moves", p.moves},    {"moving", d_.moving.contains({d_.config.name, pid})},
+              {"command", command_line(pid)}};
+    if (!p.refusal.empty()) item["refusal"] = p.refusal;
+    list.push_back(std::move(item));
+  }
+  Json guests = Json::array();
+  for (const auto& [key, v] : d_.visitors.all()) {
+    Json item{{"pid", v.pid},        {"home", v.home},           {"threads", v.threads}, {"cpu_ms", v.cpu_ms},
+              {"rss_bytes", v.rss_bytes}, {"demand", v.meter.demand()}, {"calls", v.calls},
+              {"since_ms", v.since_ms},   {"moving", d_.moving.contains(key)}, {"command", v.command}};
+    if (!v.refusal.empty()) item["refusal"] = v.refusal;
+    guests.push_back(std::move(item));
+  }
+  return {{"ok", true}, {"node", d_.config.name}, {"processes", list}, {"guests", guests}};
+}
+
+Json Control::where(i32 pid) {
+  if (const Process* p = d_.processes.look_at(pid, now_ms())) {
+    return {{"ok", true}, {"pid", pid}, {"where", where_name(p->where)}, {"moves", p->moves},
+            {"node", p->where == Where::away ? p->node : d_.config.name}};
+  }
+  if (!d_.visitors.find(pid).empty()) return {{"ok", true}, {"pid", pid}, {"where", "guest"}, {"node", d_.config.name}};
+  return refusal(fmt::format("process {}: {}", pid, why_stays(pid, {false, 0}).value_or("not started under this homed")));
+}
+
+Json Control::why(i32 pid, uid_t uid) {
+  const Process* p = d_.processes.look_at(pid, now_ms());
+  if (p == nullptr && !d_.visitors.find(pid).empty()) return {{"ok", true}, {"pid", pid}, {"can_move", true}};
+  if (p != nullptr && p->where == Where::away) return {{"ok", true}, {"pid", pid}, {"can_move", true}};
+  auto reason = why_stays(pid, {false, uid});
+  if (!reason && p == nullptr) reason = "not started under this homed (another OMIG_DIR)";
+  Json json{{"ok", true}, {"pid", pid}, {"can_move", !reason}};
+  if (reason) json["reason"] = *reason;
+  if (p != nullptr && !p->refusal.empty()) json["last_refusal"] = p->refusal;
+  return json;
+}
+
+awaitable<void> Control::hear_announcements() {
+  for (;;) {
+    const auto [code] = co_await announcements_.async_wait(asio::socket_base::wait_read, kCompletion);
+    if (code) co_return;
+    for (;;) {
+      struct {
+        u32 magic = 0;
+        i32 pid = 0;
+      } text;
+      iovec io{&text, sizeof(text)};
+      alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
+      msghdr message{};
+      message.msg_iov = &io;
+      message.msg_iovlen = 1;
+      message.msg_control = control;
+      message.msg_controllen = sizeof(control);
+      const ssize_t got = recvmsg(announcements_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+      if (got < 0) break;
+      const cmsghdr* header = CMSG_FIRSTHDR(&message);
+      if (got != sizeof(text) || text.magic != wire::kMagic || header == nullptr || header->cmsg_type != SCM_CREDENTIALS) continue;
+      ucred sender{};
+      std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
+      // The kernel's word for who it is, in our pid namespace; what the text says does not matter.
+      d_.processes.announced(sender.pid, now_ms());
+      announced_.cancel();
+    }
+  }
+}
+
+}  // namespace omig

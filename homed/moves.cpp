@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/moves.h"
+
+#include "homed/reasons.h"
+#include "homed/scheduler.h"
+#include "lib/base/paths.h"
+
+namespace omig {
+
+namespace {
+
+constexpr i64 kBusyWait_ms = 10'000;
+constexpr i64 kBarAfterRefusal_ms = 20'000;
+constexpr i64 kBarAfterBusy_ms = 1'000;
+
+MoveResult refused(std::string reason) { return {false, std::move(reason), "", Json::object()}; }
+
+MoveResult arrived(std::string node) { return {true, "", std::move(node), Json::object()}; }
+
+MoveResult result_from(const Json& json) {
+  MoveResult result;
+  result.ok = field(json, "ok", false);
+  result.reason = text_field(json, "reason");
+  if (!result.ok && result.reason.empty()) result.reason = "refused without a reason";
+  for (const char* key : {"freeze_ms", "total_ms", "bytes"})
+    if (json.contains(key)) result.figures[key] = json[key];
+  return result;
+}
+
+// Messages and argument lists are put together outside of coroutines: GCC 12 cannot compile their braced lists within one.
+Json move_order(i32 pid, const cluster::NodeEntry* target) {
+  if (target == nullptr) return {{"op", "home"}, {"pid", pid}};
+  return {{"op", "migrate"}, {"pid", pid}, {"to", target->endpoint.text()}, {"node", target->name}};
+}
+
+Json stop_order(i32 pid) { return {{"op", "stop"}, {"pid", pid}}; }
+
+Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std::string& from) {
+  return {{"op", "offer"},      {"pid", m.pid},           {"home", home},
+          {"from", from},       {"version", wire::kVersion}, {"demand", m.demand},
+          {"rss_bytes", m.rss_bytes}, {"relief", m.relief},  {"penalty", m.penalty}};
+}
+
+std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
+                                        const std::string& state_dir) {
+  return {program, "depart",   "--pid",     std::to_string(pid), "--to", target.endpoint.text(),
+          "--node", target.name, "--state-dir", state_dir};
+}
+
+// Marks a process as moving for as long as it lives.
+class Moving {
+ public:
+  Moving(Daemon& d, VisitorKey key) : d_(d), key_(std::move(key)) { d_.moving[key_] = now_ms(); }
+  ~Moving() { d_.moving.erase(key_); }
+  Moving(const Moving&) = delete;
+  Moving& operator=(const Moving&) = delete;
+
+ private:
+  Daemon& d_;
+  VisitorKey key_;
+};
+
+std::string last_line(const std::string& text) {
+  size_t end = text.find_last_not_of(" \n");
+  if (end == std::string::npos) return "";
+  const size_t begin = text.rfind('\n', end);
+  return text.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+}
+
+}  // namespace
+
+Json MoveResult::to_json() const {
+  Json json = figures;
+  json["ok"] = ok;
+  if (ok) {
+    json["node"] = node;
+  } else {
+    json["reason"] = reason;
+  }
+  return json;
+}
+
+awaitable<bool> Moves::wait_until_idle(VisitorKey key) {
+  const i64 give_up_ms = now_ms() + kBusyWait_ms;
+  asio::steady_timer timer(d_.io);
+  while (d_.moving.contains(key)) {
+    if (now_ms() > give_up_ms) co_return false;
+    co_await net::pause(timer, milliseconds(20));
+  }
+  co_return true;
+}
+
+awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
+  const Process* process = d_.processes.look_at(pid, now_ms());
+  const std::vector<VisitorKey> visits = d_.visitors.find(pid);
+  if (process == nullptr && visits.empty()) {
+    const auto reason = why_stays(pid, {false, asker});
+    co_return refused(fmt::format("process {}: {}", pid, reason.value_or("not started under this homed")));
+  }
+  if (process == nullptr && visits.size() > 1)
+    co_return refused(fmt::format("process {}: more than one guest has this number here, ask at its home", pid));
+  const VisitorKey key = process != nullptr ? VisitorKey{d_.config.name, pid} : visits.front();
+  const uid_t owner = process != nullptr ? process->uid : geteuid();
+  if (asker != 0 && asker != owner) co_return refused(fmt::format("process {}: another user's process", pid));
+  if (!co_await wait_until_idle(key)) co_return refused(fmt::format("busy: process {} is being moved, try again", pid));
+  const bool local = process != nullptr;
+  process = d_.processes.look_at(pid, now_ms());  // it may be another object, or have ended, after the wait
+  if (local && process == nullptr) co_return refused(fmt::format("process {} has ended", pid));
+
+  if (where == "balance") {
+    const auto better = best_place(d_, key);
+    if (!better) co_return arrived(process != nullptr && process->where == Where::away ? process->node : d_.config.name);
+    where = better->entry.name;
+  }
+  const bool self = where == d_.config.name || where == std::to_string(d_.config.id);
+  const bool home = where == "home" || where == key.home || (process != nullptr && self);
+  const cluster::Seen* target = nullptr;
+  if (!home && !self) {
+    target = d_.window.find(where);
+    if (target == nullptr) co_return refused(fmt::format("no node {} known here (see omctl nodes)", where));
+    if (!target->alive(now_ms())) co_return refused(fmt::format("node {} is down", target->entry.name));
+    if (target->entry.version != wire::kVersion)
+      co_return refused(fmt::format("version mismatch: {} speaks {}", target->entry.name, target->entry.version));
+  }
+  if (process != nullptr) co_return co_await move_local(pid, target);
+  if (self) co_return arrived(d_.config.name);
+  co_return co_await move_visitor(key, target);
+}
+
+awaitable<MoveResult> Moves::carry_out(VisitorKey key, cluster::Seen target) {
+  const bool home = target.entry.name == key.home;
+  if (key.home == d_.config.name) {
+    if (d_.processes.look_at(key.pid, now_ms()) == nullptr) co_return refused("it has ended");
+    co_return co_await move_local(key.pid, &target);
+  }
+  co_return co_await move_visitor(key, home ? nullptr : &target);
+}
+
+awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) {
+  const VisitorKey key{d_.config.name, pid};
+  Process* p = d_.processes.look_at(pid, now_ms());
+  if (p == nullptr) co_return refused(fmt::format("process {} has ended", pid));
+  const std::string wanted = target == nullptr ? d_.config.name : target->entry.name;
+  if (target == nullptr && p->where == Where::home) co_return arrived(wanted);
+  if (p->where == Where::away && p->node == wanted) co_return arrived(wanted);
+  if (p->where == Where::departing || p->where == Where::returning)
+    co_return refused(fmt::format("busy: process {} is on its way, try again", pid));
+  const Moving moving(d_, key);
+  MoveResult result;
+  if (p->where == Where::home) {
+    const cluster::NodeEntry to = target->entry;
+    const uid_t owner = p->uid;
+    if (const auto reason = why_stays(pid, {false, geteuid() == 0 ? 0 : owner})) {
+      result = refused(fmt::format("process {}: {}", pid, *reason));
+    } else {
+      result = co_await depart(pid, to);
+    }
+  } else {
+    const HostAddress host{p->host, p->token};
+    const std::string host_node = p->node;
+    if (target == nullptr) {
+      result = co_await command(host, pid, nullptr, host_node);
+    } else {
+      const cluster::NodeEntry to = target->entry;
+      result = co_await command(host, pid, &to, host_node);
+    }
+  }
+  result = check_arrival(pid, wanted, std::move(result));
+  note(key, result);
+  co_return result;
+}
+
+awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target) {
+  const std::string program = find_binary("omig-host");
+  if (program.empty())
+    co_return refused("omig-host is not installed (looked in $OMIG_LIBEXEC, next to homed and in /usr/lib/omig)");
+  std::string error;
+  const std::vector<std::string> argv = depart_command(program, pid, target, d_.config.state_dir);
+  const auto output = co_await d_.children.output_of(argv, kMoveTimeout, &error);
+  if (!output) co_return refused("omig-host depart: " + error);
+  const Json json = Json::parse(last_line(*output), nullptr, false);
+  if (!json.is_object()) co_return refused(fmt::format("omig-host depart ended without an answer, see {}/host.log", d_.config.state_dir));
+  co_return result_from(json);
+}
+
+awaitable<MoveResult> Moves::command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target, std::string host_node) {
+  const Json request = move_order(pid, target);
+  const HostAddress at = host;
+  const auto answer = co_await command_host(at, request, kMoveTimeout);
+  if (!answer) co_return refused(fmt::format("the host of process {} on {} does not answer", pid, host_node));
+  co_return result_from(*answer);
+}
+
+// The anchor is the truth about where a process is, whatever the mover says.
+MoveResult Moves::check_arrival(pid_t pid, const std::string& node, MoveResult result) {
+  if (!result.ok) return result;
+  result.node = node;
+  const Process* p = d_.processes.look_at(pid, now_ms());
+  if (p == nullptr) return refused(fmt::format("process {} ended meanwhile", pid));
+  const std::string is_at = p->where == Where::away ? p->node : d_.config.name;
+  if (is_at != node) return refused(fmt::format("process {} is on {} instead", pid, is_at));
+  return result;
+}
+
+awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* target) {
+  const auto it = d_.visitors.all().find(key);
+  const HostAddress* host = it == d_.visitors.all().end() ? nullptr : d_.visitors.host_of(it->second.host_pid);
+  if (host == nullptr) co_return refused(fmt::format("guest {} of {} is not here any more", key.pid, key.home));
+  const Moving moving(d_, key);
+  const HostAddress at = *host;
+  const std::string wanted = target == nullptr ? key.home : target->entry.name;
+  MoveResult result;
+  if (target == nullptr) {
+    result = co_await command(at, key.pid, nullptr, d_.config.name);
+  } else {
+    const cluster::NodeEntry to = target->entry;
+    result = co_await command(at, key.pid, &to, d_.config.name);
+  }
+  if (result.ok) {
+    result.node = wanted;
+    d_.visitors.all().erase(key);  // until its host lists it again, should it come back
+  }
+  note(key, result);
+  co_return result;
+}
+
+void Moves::note(VisitorKey key, const MoveResult& result) {
+  const auto [bar, refusal] = [&]() -> std::pair<i64, std::string> {
+    if (result.ok) return {0, ""};
+    const bool soon = result.reason.find("busy") != std::string::npos || result.reason.find("try again") != std::string::npos;
+    return {now_ms() + (soon ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
+  }();
+  const auto apply = [&, bar = bar, refusal = refusal](auto& entry) {
+    entry.barred_until_ms = bar;
+    entry.refusal = refusal;
+  };
+  if (key.home == d_.config.name) {
+    const auto it = d_.processes.all().find(key.pid);
+    if (it != d_.processes.all().end()) apply(it->second);
+  } else {
+    const auto it = d_.visitors.all().find(key);
+    if (it != d_.visitors.all().end()) apply(it->second);
+  }
+  if (result.ok) {
+    log("moved {} of {} to {} {}", key.pid, key.home, result.node, result.figures.dump());
+  } else {
+    log("not moved: {} of {}: {}", key.pid, key.home, result.reason);
+  }
+}
+
+awaitable<bool> Moves::reserve(cluster::MoveDecision decision, std::string home_name) {
+  const cluster::Seen* seen = d_.window.find(decision.target_id);
+  if (seen == nullptr) co_return false;
+  const Endpoint at = seen->entry.endpoint;
+  tcp::socket socket(d_.io);
+  constexpr milliseconds kReach{2'000};
+  if (!co_await net::connect(socket, at, kReach) || !co_await net::greet(socket, d_.key, kReach)) co_return false;
+  const Json request = offer_of(decision, home_name, d_.config.name);
+  if (!co_await net::send_json(socket, request, kReach)) co_return false;
+  const auto answer = co_await net::recv_json(socket, kReach);
+  if (!answer) co_return false;
+  if (const auto it = answer->find("entry"); it != answer->end()) {
+    if (const auto entry = cluster::entry_from_json(*it)) d_.window.merge(*entry, 0, now_ms());
+  }
+  co_return field(*answer, "ok", false);
+}
+
+awaitable<void> Moves::tell_stop(pid_t pid, HostAddress host) {
+  const Json request = stop_order(pid);
+  const auto answer = co_await command_host(host, request, milliseconds(5'000));
+  if (!answer || !field(*answer, "ok", false)) log("process {} was stopped, but its host did not take note", pid);
+}
+
+}  // namespace omig

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// Carrying out moves. homed itself touches no process: omig-host departs, the guest's host moves it on or home, and both
+// leave the process running where it was if anything fails, homed's own death included.
+#pragma once
+
+#include <string>
+
+#include "homed/daemon.h"
+
+namespace omig {
+
+struct MoveResult {
+  bool ok = false;
+  std::string reason;  // if not
+  std::string node;    // where the process is now
+  Json figures = Json::object();  // freeze_ms, total_ms, bytes, as far as known
+
+  Json to_json() const;
+};
+
+class Moves {
+ public:
+  explicit Moves(Daemon& daemon) : d_(daemon) {}
+
+  // `where` is a node's name or id, "home" or "balance". Waits until it is done.
+  awaitable<MoveResult> migrate(i32 pid, std::string where, uid_t asker);
+  // As decided by the scheduler, after the target has agreed.
+  awaitable<MoveResult> carry_out(VisitorKey process, cluster::Seen target);
+  // Asks the target for a place; merges its fresh entry into the window either way.
+  awaitable<bool> reserve(cluster::MoveDecision decision, std::string home_name);
+  // Sees that the host of an away process knows that it was stopped at home.
+  awaitable<void> tell_stop(pid_t pid, HostAddress host);
+
+ private:
+  awaitable<MoveResult> move_local(pid_t pid, const cluster::Seen* target);  // nullptr: home
+  awaitable<MoveResult> depart(pid_t pid, cluster::NodeEntry target);
+  awaitable<MoveResult> command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target, std::string host_node);
+  awaitable<MoveResult> move_visitor(VisitorKey key, const cluster::Seen* target);
+  awaitable<bool> wait_until_idle(VisitorKey key);
+  MoveResult check_arrival(pid_t pid, const std::string& node, MoveResult result);
+  void note(VisitorKey key, const MoveResult& result);
+
+  Daemon& d_;
+};
+
+}  // namespace omig

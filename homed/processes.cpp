@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whose process is it? Ours are those that have the engine mapped, live in our pid namespace (guests of a lab node on
+// the same kernel do not), run as our user (root: as anybody) and have our state directory in their environment. A
+// program may overwrite its environment area (a title for ps); then its announcement or its parent decides.
+#include "homed/processes.h"
+
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include "lib/base/paths.h"
+
+namespace omig {
+
+namespace {
+
+constexpr i64 kLookAgain_ms = 3'000;  // a stranger may exec a preloaded program
+
+u64 ticks_to_ms(u64 ticks) {
+  static const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
+  return ticks * 1000 / per_s;
+}
+
+u64 boot_ms() {
+  timespec t{};
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return static_cast<u64>(t.tv_sec) * 1000 + static_cast<u64>(t.tv_nsec) / 1'000'000;
+}
+
+std::string proc_path(pid_t pid, const char* leaf) { return "/proc/" + std::to_string(pid) + "/" + leaf; }
+
+u64 counted_calls(pid_t pid) {
+  const std::string text = read_text_file(proc_path(pid, "io")).value_or("");
+  u64 calls = 0;
+  for (const char* name : {"syscr", "syscw"}) {
+    const std::string_view value = status_field(text, name);
+    if (!value.empty()) calls += std::strtoull(value.data(), nullptr, 10);
+  }
+  return calls;
+}
+
+double runnable_threads(pid_t pid, const ProcStat& stat) {
+  if (stat.threads <= 1) return stat.state == 'R' ? 1 : 0;
+  double runnable = 0;
+  for (const pid_t tid : list_tids(pid)) {
+    const auto thread = read_thread_stat(pid, tid);
+    if (thread && thread->state == 'R') runnable += 1;
+  }
+  return runnable;
+}
+
+}  // namespace
+
+std::string canonical_path(const std::string& path) {
+  char resolved[PATH_MAX];
+  return realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+}
+
+Processes::Processes(std::string state_dir, uid_t uid) : state_dir_(canonical_path(state_dir)), uid_(uid) {
+  const auto own = namespace_pids(read_text_file("/proc/self/status").value_or(""));
+  if (!own.empty()) namespace_depth_ = own.size();
+}
+
+void Processes::announced(pid_t pid, i64 now_ms) {
+  announced_.insert(pid);
+  strangers_.erase(pid);
+  identify(pid, now_ms);
+}
+
+bool Processes::scan(i64 now_ms) {
+  bool changed = false;
+  for (auto it = processes_.begin(); it != processes_.end();) {
+    const bool gone = !sample(it->second, now_ms);
+    changed = changed || gone;
+    it = gone ? processes_.erase(it) : std::next(it);
+  }
+  const std::vector<pid_t> pids = list_pids();
+  std::map<pid_t, i64> strangers;
+  for (const pid_t pid : pids) {
+    if (processes_.contains(pid)) continue;
+    const auto seen = strangers_.find(pid);
+    if (seen != strangers_.end() && now_ms - seen->second < kLookAgain_ms) {
+      strangers.insert(*seen);
+    } else if (identify(pid, now_ms)) {
+      changed = true;
+    } else {
+      // The second look is spread over time, or every few seconds one scan would read all of /proc.
+      strangers[pid] = seen == strangers_.end() ? now_ms - pid % kLookAgain_ms : now_ms;
+    }
+  }
+  strangers_ = std::move(strangers);
+  std::erase_if(announced_, [&](pid_t pid) { return processes_.contains(pid) || !strangers_.contains(pid); });
+  return changed;
+}
+
+Process* Processes::look_at(pid_t pid, i64 now_ms) {
+  auto it = processes_.find(pid);
+  if (it != processes_.end()) {
+    const auto stat = read_stat(pid);
+    if (stat && stat->start_ticks == it->second.start_ticks && stat->state != 'Z' && stat->state != 'X') {
+      read_where(it->second, now_ms);
+      return &it->second;
+    }
+    processes_.erase(it);
+  }
+  if (!identify(pid, now_ms)) return nullptr;
+  return &processes_.at(pid);
+}
+
+bool Processes::belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) const {
+  if (announced_.contains(pid)) return true;
+  const auto block = read_text_file(proc_path(pid, "environ"));
+  if (block) {
+    const auto get = [&](std::string_view name) { return environment_variable(*block, name); };
+    if (canonical_path(state_dir_of(get, process_uid)) == state_dir_) return true;
+    if (get("OMIG_DIR")) return false;
+  }
+  return processes_.contains(stat.ppid);
+}
+
+bool Processes::identify(pid_t pid, i64 now_ms) {
+  const auto stat = read_stat(pid);
+  if (!stat || stat->state == 'Z' || stat->state == 'X' || stat->rss_bytes == 0) return false;
+  if (!has_engine(pid)) return false;
+  const auto status = read_text_file(proc_path(pid, "status"));
+  if (!status || namespace_pids(*status).size() != namespace_depth_) return false;
+  const auto uid = effective_uid(*status);
+  if (!uid || (uid_ != 0 && *uid != uid_) || !belongs(pid, *stat, *uid)) return false;
+  Process p;
+  p.pid = pid;
+  p.start_ticks = stat->start_ticks;
+  p.uid = *uid;
+  p.calls = counted_calls(pid);
+  read_where(p, now_ms);
+  p.since_ms = 0;
+  if (!sample(p, now_ms)) return false;
+  processes_[pid] = p;
+  return true;
+}
+
+bool Processes::sample(Process& p, i64 now_ms) {
+  const auto stat = read_stat(p.pid);
+  if (!stat || stat->start_ticks != p.start_ticks || stat->state == 'Z' || stat->state == 'X') {
+    sampled_ms_.erase(p.pid);
+    return false;
+  }
+  // It may have exec'ed a program without the engine. Its new constructor, if there is one, announces it again.
+  if (!has_engine(p.pid)) {
+    sampled_ms_.erase(p.pid);
+    return false;
+  }
+  const auto last = sampled_ms_.find(p.pid);
+  const i64 elapsed_ms = last == sampled_ms_.end() ? 0 : now_ms - last->second;
+  sampled_ms_[p.pid] = now_ms;
+  p.state = stat->state;
+  p.threads = stat->threads;
+  p.rss_bytes = stat->rss_bytes;
+  p.cpu_ms = ticks_to_ms(stat->cpu_ticks);
+  const u64 started_ms = ticks_to_ms(stat->start_ticks);
+  p.age_ms = boot_ms() > started_ms ? boot_ms() - started_ms : 0;
+  p.meter.sample(runnable_threads(p.pid, *stat), elapsed_ms);
+  if (elapsed_ms > 0) {
+    const u64 calls = counted_calls(p.pid);
+    const double rate = calls > p.calls ? 1000.0 * static_cast<double>(calls - p.calls) / static_cast<double>(elapsed_ms) : 0;
+    p.calls_per_s += 0.3 * (rate - p.calls_per_s);
+    p.calls = calls;
+  }
+  read_where(p, now_ms);
+  return true;
+}
+
+void Processes::read_where(Process& p, i64 now_ms) {
+  const auto anchor = read_anchor(p.pid);
+  if (!anchor) return;
+  if (anchor->moves != p.moves || anchor->where != p.where) p.since_ms = now_ms;
+  if (anchor->where != p.where) p.meter = {};
+  p.where = anchor->where;
+  p.moves = anchor->moves;
+  p.node = anchor->node;
+  std::memcpy(p.host.address.data(), anchor->host_address, 4);
+  p.host.port = static_cast<u16>(anchor->host_port);
+  std::memcpy(p.token.data(), anchor->token, p.token.size());
+}
+
+}  // namespace omig

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs of this node that could move: found by announcement and by scanning /proc, sampled a few times a second.
+// Nothing here is remembered across a restart of homed, and nothing needs to be: where a process is stands in its anchor.
+#pragma once
+
+#include <sys/types.h>
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "homed/proc.h"
+#include "lib/cluster/load.h"
+#include "lib/link/peer.h"
+
+namespace omig {
+
+struct Process {
+  pid_t pid = 0;
+  u64 start_ticks = 0;
+  uid_t uid = 0;
+  char state = '?';
+  u32 threads = 1;
+  u64 rss_bytes = 0;
+  u64 cpu_ms = 0;         // used at home; while away: by the deputy
+  u64 age_ms = 0;
+  cluster::DemandMeter meter;
+  double calls_per_s = 0; // reads and writes only, what /proc/PID/io counts
+  u64 calls = 0;
+  // From the anchor.
+  Where where = Where::home;
+  std::string node;       // where it is, if away
+  Endpoint host;          // its host's link port, if away
+  std::array<u8, wire::kTokenBytes> token{};
+  u32 moves = 0;
+  i64 since_ms = 0;       // our clock: when it came to be where it is (0: always was)
+  // The scheduler's notes.
+  i64 barred_until_ms = 0;
+  std::string refusal;    // why it could not move when last tried
+  bool stop_told = false; // its host knows of the SIGSTOP in force
+};
+
+class Processes {
+ public:
+  Processes(std::string state_dir, uid_t uid);
+
+  void announced(pid_t pid, i64 now_ms);
+  // Looks at every process known and at new ones. Returns true if a process appeared or went.
+  bool scan(i64 now_ms);
+  // Known, and freshly looked at; nullptr: not one of ours.
+  Process* look_at(pid_t pid, i64 now_ms);
+  std::map<pid_t, Process>& all() { return processes_; }
+
+ private:
+  bool identify(pid_t pid, i64 now_ms);
+  bool belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) const;
+  bool sample(Process& p, i64 now_ms);  // false: gone
+  void read_where(Process& p, i64 now_ms);
+
+  std::string state_dir_;
+  uid_t uid_;
+  size_t namespace_depth_ = 1;
+  std::map<pid_t, Process> processes_;
+  std::set<pid_t> announced_;            // not identified yet
+  std::map<pid_t, i64> strangers_;       // not ours; when we looked
+  std::map<pid_t, i64> sampled_ms_;
+};
+
+std::string canonical_path(const std::string& path);
+
+}  // namespace omig

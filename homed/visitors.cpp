@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/visitors.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "homed/log.h"
+
+namespace omig {
+
+namespace {
+
+constexpr i64 kAskEvery_ms = 500;
+constexpr milliseconds kAskTimeout{5'000};
+constexpr i64 kUnlistedFor_ms = 8'000;  // a host that does not answer that long: its guests are not counted
+
+// All descendants of a process, without reading all of /proc: each thread lists the children it made.
+std::vector<pid_t> descendants(pid_t root) {
+  std::vector<pid_t> found{root};
+  for (size_t i = 0; i < found.size() && found.size() < 10'000; ++i) {
+    const std::string task = "/proc/" + std::to_string(found[i]) + "/task/";
+    for (const pid_t tid : list_tids(found[i])) {
+      const std::string text = read_text_file(task + std::to_string(tid) + "/children").value_or("");
+      for (const char* at = text.c_str(); *at != '\0';) {
+        char* next = nullptr;
+        const long pid = std::strtol(at, &next, 10);
+        if (next == at) break;
+        found.push_back(static_cast<pid_t>(pid));
+        at = next;
+        while (*at == ' ') ++at;
+      }
+    }
+  }
+  found.erase(found.begin());
+  return found;
+}
+
+}  // namespace
+
+Visitors::Visitors(asio::io_context& io, std::string state_dir) : io_(io), directory_(std::move(state_dir) + "/hosts") {}
+
+void Visitors::find_hosts() {
+  const std::vector<pid_t> files = list_numbers(directory_);
+  std::erase_if(hosts_, [&](const auto& item) { return std::ranges::find(files, item.first) == files.end(); });
+  for (const pid_t pid : files) {
+    const std::string path = directory_ + "/" + std::to_string(pid);
+    if (kill(pid, 0) != 0 && errno == ESRCH) {
+      // It was killed before it could clean up.
+      unlink(path.c_str());
+      hosts_.erase(pid);
+      continue;
+    }
+    if (hosts_.contains(pid)) continue;
+    const Json json = Json::parse(read_text_file(path, 1 << 16).value_or(""), nullptr, false);
+    if (!json.is_object()) continue;  // being written; next time
+    Host host;
+    const auto at = Endpoint::parse(text_field(json, "address") + ":" + std::to_string(field<u32>(json, "port", 0)));
+    if (!at || !hex_decode(text_field(json, "token"), host.address.token.data(), host.address.token.size())) {
+      log("hosts/{}: not understood, ignored", pid);
+      continue;
+    }
+    host.address.at = *at;
+    hosts_[pid] = host;
+  }
+}
+
+void Visitors::scan(i64 now_ms) {
+  find_hosts();
+  for (auto& [pid, host] : hosts_) {
+    if (host.asking || now_ms - host.asked_ms < kAskEvery_ms) continue;
+    host.asking = true;
+    host.asked_ms = now_ms;
+    asio::co_spawn(io_, ask(pid), asio::detached);
+  }
+  std::erase_if(visitors_, [&](const auto& item) {
+    return !hosts_.contains(item.second.host_pid) || now_ms - item.second.listed_ms > kUnlistedFor_ms;
+  });
+  for (auto& [key, visitor] : visitors_) sample(visitor, now_ms);
+}
+
+awaitable<void> Visitors::ask(pid_t host_pid) {
+  const HostAddress address = hosts_.at(host_pid).address;
+  Json request;
+  request["op"] = "list";
+  const auto answer = co_await command_host(address, request, kAskTimeout);
+  const auto it = hosts_.find(host_pid);
+  if (it == hosts_.end()) co_return;
+  it->second.asking = false;
+  if (answer) take_list(host_pid, *answer, now_ms());
+}
+
+void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
+  const auto guests = answer.find("guests");
+  if (guests == answer.end() || !guests->is_array()) return;
+  bool unmatched = false;
+  for (const Json& guest : *guests) {
+    if (!guest.is_object()) continue;
+    std::string home = text_field(guest, "home_node");
+    if (home.empty()) home = text_field(guest, "home");
+    const VisitorKey key{home, field<i32>(guest, "pid", 0)};
+    if (key.pid <= 0) continue;
+    auto it = visitors_.find(key);
+    if (it == visitors_.end() || it->second.host_pid != host_pid) {
+      Visitor fresh;
+      fresh.pid = key.pid;
+      fresh.home = home;
+      fresh.host_pid = host_pid;
+      const auto kept = reservations_.find(key);
+      // A forked guest comes with no reservation; it is believed to be busy as well until it is seen idle.
+      fresh.meter = cluster::DemandMeter(kept == reservations_.end() ? 1.0 : kept->second.demand);
+      if (kept != reservations_.end()) reservations_.erase(kept);
+      fresh.sampled_ms = now_ms;
+      it = visitors_.insert_or_assign(key, fresh).first;
+    }
+    Visitor& v = it->second;
+    const i64 elapsed_ms = v.listed_ms == 0 ? 0 : now_ms - v.listed_ms;
+    const u64 cpu_ms = field<u64>(guest, "cpu_ms", 0);
+    const u64 calls = field<u64>(guest, "calls", 0);
+    if (elapsed_ms > 0) {
+      const double rate = 1000.0 * static_cast<double>(calls - std::min(calls, v.calls)) / static_cast<double>(elapsed_ms);
+      v.calls_per_s += 0.5 * (rate - v.calls_per_s);
+      if (v.local_pid == 0)
+        v.meter.sample(static_cast<double>(cpu_ms - std::min(cpu_ms, v.cpu_ms)) / static_cast<double>(elapsed_ms), elapsed_ms);
+    }
+    v.threads = field<u32>(guest, "threads", 1);
+    v.cpu_ms = cpu_ms;
+    v.calls = calls;
+    v.rss_bytes = field<u64>(guest, "rss_bytes", 0);
+    v.command = text_field(guest, "command");
+    v.since_ms = field<u64>(guest, "since_ms", 0);
+    v.moves = field<u32>(guest, "moves", 1);
+    v.listed_ms = now_ms;
+    unmatched = unmatched || v.local_pid == 0;
+  }
+  std::erase_if(visitors_, [&](const auto& item) { return item.second.host_pid == host_pid && item.second.listed_ms != now_ms; });
+  if (unmatched) match_local_pids(host_pid);
+}
+
+void Visitors::match_local_pids(pid_t host_pid) {
+  for (const pid_t pid : descendants(host_pid)) {
+    const auto status = read_text_file("/proc/" + std::to_string(pid) + "/status");
+    if (!status) continue;
+    const auto pids = namespace_pids(*status);
+    if (pids.size() < 2) continue;
+    for (auto& [key, v] : visitors_)
+      if (v.host_pid == host_pid && v.pid == pids.back()) v.local_pid = pid;
+  }
+}
+
+void Visitors::sample(Visitor& v, i64 now_ms) {
+  if (v.local_pid == 0) return;
+  const auto stat = read_stat(v.local_pid);
+  if (!stat) {
+    v.local_pid = 0;
+    return;
+  }
+  double runnable = stat->state == 'R' ? 1 : 0;
+  if (stat->threads > 1) {
+    runnable = 0;
+    for (const pid_t tid : list_tids(v.local_pid)) {
+      const auto thread = read_thread_stat(v.local_pid, tid);
+      if (thread && thread->state == 'R') runnable += 1;
+    }
+  }
+  v.meter.sample(runnable, now_ms - v.sampled_ms);
+  v.sampled_ms = now_ms;
+}
+
+std::vector<VisitorKey> Visitors::find(i32 pid) const {
+  std::vector<VisitorKey> keys;
+  for (const auto& [key, visitor] : visitors_)
+    if (key.pid == pid) keys.push_back(key);
+  return keys;
+}
+
+const HostAddress* Visitors::host_of(pid_t host_pid) const {
+  const auto it = hosts_.find(host_pid);
+  return it == hosts_.end() ? nullptr : &it->second.address;
+}
+
+void Visitors::reserve(const VisitorKey& key, double demand, i64 until_ms) {
+  reservations_[key] = {demand, until_ms, 0};
+}
+
+void Visitors::host_started(const VisitorKey& key, pid_t host_pid, i64 now_ms) {
+  Reservation& r = reservations_[key];
+  r.host_pid = host_pid;
+  r.until_ms = now_ms;
+}
+
+void Visitors::review_reservations(const std::function<bool(pid_t)>& running,
+                                   const std::function<bool(const VisitorKey&)>& settled, i64 now_ms) {
+  std::erase_if(reservations_, [&](const auto& item) {
+    const Reservation& r = item.second;
+    return settled(item.first) || (r.host_pid != 0 ? !running(r.host_pid) : now_ms > r.until_ms);
+  });
+}
+
+double Visitors::reserved(i64 now_ms) const {
+  double sum = 0;
+  for (const auto& [key, r] : reservations_)
+    if (r.host_pid != 0 || now_ms <= r.until_ms) sum += r.demand;
+  return sum;
+}
+
+}  // namespace omig
