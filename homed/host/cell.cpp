@@ -22,7 +22,7 @@ namespace omig::host {
 
 long guest_trace_options() {
   return PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC |
-         PTRACE_O_TRACESYSGOOD;
+         PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP;
 }
 
 namespace {

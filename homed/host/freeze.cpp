@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fmt/format.h>
-#include <linux/ptrace.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -16,6 +16,7 @@
 #include <sstream>
 
 #include "lib/abi/pagemap_scan.h"
+#include "lib/image/anchor.h"
 
 namespace omig::host {
 namespace {
@@ -214,6 +215,7 @@ bool send_image(int fd, const image::Image& image) {
   };
   append(&image.header, sizeof image.header);
   append(image.vmas.data(), image.vmas.size() * sizeof(image::Vma));
+  append(image.home_vmas.data(), image.home_vmas.size() * sizeof(image::Vma));
   append(image.threads.data(), image.threads.size() * sizeof(image::Thread));
   append(image.pending.data(), image.pending.size() * sizeof(image::Pending));
   return write_all(fd, bytes.data(), bytes.size());
@@ -222,15 +224,18 @@ bool send_image(int fd, const image::Image& image) {
 bool receive_image(int fd, image::Image* image) {
   if (!read_exactly(fd, &image->header, sizeof image->header)) return false;
   const image::Header& h = image->header;
-  if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.pending > kMaxPending || h.auxv_bytes > sizeof h.auxv) return false;
+  if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.home_vmas > kMaxVmas || h.pending > kMaxPending || h.auxv_bytes > sizeof h.auxv) return false;
   image->vmas.resize(h.vmas);
+  image->home_vmas.resize(h.home_vmas);
   image->threads.resize(h.threads);
   image->pending.resize(h.pending);
   if (!read_exactly(fd, image->vmas.data(), h.vmas * sizeof(image::Vma)) ||
+      !read_exactly(fd, image->home_vmas.data(), h.home_vmas * sizeof(image::Vma)) ||
       !read_exactly(fd, image->threads.data(), h.threads * sizeof(image::Thread)) ||
       !read_exactly(fd, image->pending.data(), h.pending * sizeof(image::Pending))) {
     return false;
   }
+  if (h.home_vmas == 0) image->home_vmas = image->vmas;
   for (const image::Vma& v : image->vmas) {
     const bool aligned = (v.start | v.end | v.offset) % kPageSize == 0;
     const bool ours = v.start < kEngineEnd && v.end > kEngineBase;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/ptrace.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -64,7 +63,7 @@ bool capture_thread(pid_t tid, image::Thread* thread) {
   if (ptrace_raw(PTRACE_GETREGSET, tid, kNtX86Xstate, &io) != 0) return false;
   thread->xsave_bytes = static_cast<u32>(io.iov_len);
   if (!get_mask(tid, &thread->sigmask)) return false;
-  ptrace_rseq_configuration rseq{};
+  __ptrace_rseq_configuration rseq{};
   if (ptrace_raw(PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof rseq, &rseq) > 0) {
     thread->rseq = rseq.rseq_abi_pointer;
     thread->rseq_bytes = rseq.rseq_abi_size;

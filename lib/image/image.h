@@ -82,6 +82,7 @@ struct Header {
   u32 threads = 0;
   u32 vmas = 0;
   u32 pending = 0;
+  u32 home_vmas = 0;  // 0: home's layout is `vmas` itself
   u32 auxv_bytes = 0;
   i32 pid = 0;
   u32 actions_known = 0;  // 1: `actions` is valid (a guest moves on); 0: the ear brings them (departure from home)
@@ -97,6 +98,7 @@ struct Header {
 struct Image {
   Header header;
   std::vector<Vma> vmas;
+  std::vector<Vma> home_vmas;  // what home has kept; file numbers as in `files`
   std::vector<Thread> threads;
   std::vector<Pending> pending;
   std::vector<File> files;

@@ -14,8 +14,11 @@
 namespace omig::syscalls {
 namespace {
 
-// The kernel cuts a transfer to this before anything else (MAX_RW_COUNT).
+// The kernel cuts a transfer to this (MAX_RW_COUNT). Sockets do it before they judge the buffer's range, files after.
 constexpr u64 kMaxRwCount = 0x7ffff000;
+u64 judged_bytes(u32 nr, u64 count) {
+  return nr == __NR_sendto || nr == __NR_recvfrom ? std::min(count, kMaxRwCount) : count;
+}
 
 void gather_in_len(Plan& plan, u32 index, const Shape& shape, bool* come_home) {
   const u64 count = plan.arg(shape.len_arg);
@@ -29,11 +32,12 @@ void gather_in_len(Plan& plan, u32 index, const Shape& shape, bool* come_home) {
     }
     return;
   }
-  if (count > kMaxTransfer && pointer >= kPageSize && pointer < kUserTop && count <= kUserTop - pointer) {
+  if (plan.passed(slot, pointer, judged_bytes(plan.nr(), count))) return;
+  if (count > kMaxTransfer) {
     *come_home = true;
-    return;
+  } else {
+    plan.input(slot, pointer, count);
   }
-  plan.input(slot, pointer, count);
 }
 
 void gather_out_len(Plan& plan, u32 index, const Shape& shape) {
@@ -43,8 +47,7 @@ void gather_out_len(Plan& plan, u32 index, const Shape& shape) {
     plan.out(slot, plan.arg(index), std::min<u64>(count, shape.size), 1);
     return;
   }
-  // The kernel judges the whole range first, so this does too, before the count is cut.
-  if (plan.passed(slot, plan.arg(index), std::min(count, kMaxRwCount))) return;
+  if (plan.passed(slot, plan.arg(index), judged_bytes(plan.nr(), count))) return;
   if (count > kMaxTransfer) {
     count = kMaxTransfer;
     plan.set_arg(shape.len_arg, count);
@@ -124,9 +127,10 @@ Gathered gather_shape(Plan& plan, u32 index, const Shape& shape) {
 
 u32 call_flags(u32 nr, const u64 args[6]) {
   switch (nr) {
-    case __NR_read: return wire::kCallProbeOnNotRun;
-    case __NR_write: return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe;
-    case __NR_writev:
+    case __NR_read:
+    case __NR_readv: return wire::kCallProbeOnNotRun;
+    case __NR_write:
+    case __NR_writev: return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe;
     case __NR_pwritev2:
     case __NR_sendfile:
     case __NR_splice:
@@ -180,9 +184,14 @@ Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out
     const Gathered result = gather_special(row, plan);
     return result == Gathered::ready ? plan.finish() : result;
   }
-  for (u32 i = 0; i < row.args.size(); ++i) {
-    const Gathered result = gather_shape(plan, i, row.args[i]);
-    if (result != Gathered::ready) return result;
+  // Data last: the engine zeroes the scratch up to the last output whose size the result does not tell.
+  for (const bool data : {false, true}) {
+    for (u32 i = 0; i < row.args.size(); ++i) {
+      const ShapeKind kind = row.args[i].kind;
+      if ((kind == ShapeKind::out_len || kind == ShapeKind::iov_out || kind == ShapeKind::array_out) != data) continue;
+      const Gathered result = gather_shape(plan, i, row.args[i]);
+      if (result != Gathered::ready) return result;
+    }
   }
   return plan.finish();
 }
@@ -211,7 +220,7 @@ long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8>
       const Prepared::Piece& p = call.pieces[piece];
       if (reply.ret < p.min_ret || p.offset >= length) continue;
       const u64 count = std::min<u64>(p.target.bytes, length - p.offset);
-      const bool was_sent = u64{out.offset} + p.offset + count <= sent.in_bytes;
+      const bool was_sent = !p.whole && u64{out.offset} + p.offset + count <= sent.in_bytes;
       all_written &= write_changed(memory, p.target.to, bytes.data() + p.offset,
                                    was_sent ? input + out.offset + p.offset : nullptr, count);
     }

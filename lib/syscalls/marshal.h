@@ -68,6 +68,7 @@ struct Prepared {
     u32 offset;  // within that out's bytes
     Target target;
     i64 min_ret = INT64_MIN;  // written only if the result is at least this (message i of recvmmsg)
+    bool whole = false;       // written even if it equals what was sent, because that was not what the guest has
   };
   std::vector<Piece> pieces;
   long error = 0;

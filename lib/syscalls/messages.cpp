@@ -26,6 +26,10 @@ constexpr u64 kMaxControlBytes = 1 << 20;  // far above net.core.optmem_max, the
 constexpr u32 kMaxMessages = 1024;        // UIO_MAXIOV: more are cut by the kernel
 constexpr u64 kMaxOptionBytes = 1 << 20;
 
+// An output whose unit is so large that any positive result covers it: the length in scratch alone decides, and the
+// engine need not zero it, as it must with unit 0.
+constexpr u32 kIfAny = static_cast<u32>(kMaxTransfer);
+
 // `slot` gets a pointer that makes no difference, because the kernel refuses the size first.
 void refuse_by_size(Plan& plan, Slot slot, u64 pointer) {
   if (!plan.passed(slot, pointer, 1)) plan.set_word(slot, kUnmapped);
@@ -35,6 +39,8 @@ void refuse_by_size(Plan& plan, Slot slot, u64 pointer) {
 Gathered gather_parts(Plan& plan, Ref at, const Plan::DataOut* data, u64* total) {
   const bool is_output = data != nullptr;
   const i64 min_ret = is_output ? data->min_ret : INT64_MIN;
+  // recvmsg may answer 0 and still have a name (an empty datagram); recvmmsg answers how many messages there are.
+  const u32 unit = is_output && data->unit == kIfAny ? kIfAny : 0;
   const u64 name = plan.get<u64>(at + kName);
   const auto name_bytes = plan.get<i32>(at + kNameBytes);
   if (name_bytes < 0) {
@@ -45,7 +51,7 @@ Gathered gather_parts(Plan& plan, Ref at, const Plan::DataOut* data, u64* total)
     if (!is_output) {
       plan.input(word(at + kName), name, bytes);
     } else if (plan.room(word(at + kName), name, bytes, &ref)) {
-      plan.add_piece(plan.add_out(ref, bytes, 0, false, at + kNameBytes), 0, name, bytes, min_ret);
+      plan.add_piece(plan.add_out(ref, bytes, unit, false, at + kNameBytes), 0, name, bytes, min_ret);
     }
   }
   const u64 control = plan.get<u64>(at + kControl);
@@ -58,7 +64,8 @@ Gathered gather_parts(Plan& plan, Ref at, const Plan::DataOut* data, u64* total)
     if (!is_output) {
       plan.input(word(at + kControl), control, control_bytes);
     } else if (plan.room(word(at + kControl), control, control_bytes, &ref)) {
-      plan.add_piece(plan.add_out(ref, control_bytes, 0, false, at + kControlBytes), 0, control, control_bytes, min_ret);
+      const u32 out = plan.add_out(ref, control_bytes, unit, false, at + kControlBytes);
+      plan.add_piece(out, 0, control, control_bytes, min_ret);
     }
   }
   return plan.iovecs(word(at + kIov), plan.get<u64>(at + kIov), plan.get<u64>(at + kIovCount), data, total);
@@ -93,7 +100,7 @@ Gathered gather_messages(Plan& plan, u32 index, u32 count_index, bool is_output)
   for (u32 i = 0; i < count; ++i) {
     const Ref entry = at + i * kArrayEntryBytes;
     if (is_output) plan.put(entry + kMessageBytes, u32{0});  // a message that does not come has no data
-    const Plan::DataOut data{.unit = 0, .length_at = entry + kMessageBytes, .min_ret = i64{i} + 1};
+    const Plan::DataOut data{.unit = kIfAny, .length_at = entry + kMessageBytes, .min_ret = i64{i} + 1};
     const Gathered result = gather_parts(plan, entry, is_output ? &data : nullptr, &total);
     if (result != Gathered::ready) return result;
     if (total >= kMaxTransfer && i + 1 < count) {
@@ -107,7 +114,7 @@ Gathered gather_messages(Plan& plan, u32 index, u32 count_index, bool is_output)
   for (u32 i = 0; i < count; ++i) {
     const u64 header = array + u64{i} * kArrayEntryBytes;
     if (is_output) header_pieces(plan, out, i * kArrayEntryBytes, header, i64{i} + 1);
-    plan.add_piece(out, i * kArrayEntryBytes + kMessageBytes, header + kMessageBytes, 4, i64{i} + 1);
+    plan.add_piece(out, i * kArrayEntryBytes + kMessageBytes, header + kMessageBytes, 4, i64{i} + 1, true);
   }
   return Gathered::ready;
 }
@@ -124,11 +131,7 @@ void gather_address_in(Plan& plan, u32 index, u64 bytes) {
 void gather_address_out(Plan& plan, u32 index, u32 length_index) {
   const u64 pointer = plan.arg(index);
   const u64 length_pointer = plan.arg(length_index);
-  if (pointer == 0) {
-    // No address wanted: the kernel does not look at the length.
-    if (!plan.passed(argument(length_index), length_pointer, 4)) plan.set_arg(length_index, kUnmapped);
-    return;
-  }
+  // Without an address accept and recvfrom do not look at the length, getsockname does: it travels in any case.
   Ref length;
   if (!plan.fetch(argument(length_index), length_pointer, 4, &length)) {
     refuse_by_size(plan, argument(index), pointer);
@@ -159,7 +162,7 @@ Gathered gather_get_option(Plan& plan) {
   Ref at;
   const u64 readable = plan.fetch_prefix(argument(3), value, bytes, &at);
   if (readable != 0) plan.add_piece(plan.add_out(at, bytes, 0, false, length), 0, value, readable);
-  plan.output(length, length_pointer, 4);
+  plan.add_piece(plan.add_out(length, 4), 0, length_pointer, 4, INT64_MIN, true);
   return Gathered::ready;
 }
 

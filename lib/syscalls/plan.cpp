@@ -183,8 +183,8 @@ u32 Plan::add_out(Ref at, u64 bytes, u32 unit, bool always, Ref length_at) {
   return static_cast<u32>(outs_.size() - 1);
 }
 
-void Plan::add_piece(u32 out, u64 offset, u64 to, u64 bytes, i64 min_ret) {
-  out_->pieces.push_back({out, static_cast<u32>(offset), {GuestAddr{to}, bytes}, min_ret});
+void Plan::add_piece(u32 out, u64 offset, u64 to, u64 bytes, i64 min_ret, bool whole) {
+  out_->pieces.push_back({out, static_cast<u32>(offset), {GuestAddr{to}, bytes}, min_ret, whole});
 }
 
 void Plan::output(Ref at, u64 to, u64 bytes, u32 unit, bool always, Ref length_at) {

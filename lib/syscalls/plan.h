@@ -48,6 +48,7 @@ class Plan {
   Gathered finish();
 
   Memory& memory() { return *memory_; }
+  u32 nr() const { return nr_; }
   u64 arg(u32 index) const { return args_[index]; }
   void set_arg(u32 index, u64 value) { args_[index] = value; }
   void set_flags(u32 flags) { flags_ |= flags; }
@@ -79,7 +80,8 @@ class Plan {
 
   // What the reply shall carry, and where it goes. `to` may be several pieces of the same output.
   u32 add_out(Ref at, u64 bytes, u32 unit = 0, bool always = false, Ref length_at = {kNoLength});
-  void add_piece(u32 out, u64 offset, u64 to, u64 bytes, i64 min_ret = INT64_MIN);
+  // `whole`: what is staged there was changed by put(), so the guest's own bytes are not known.
+  void add_piece(u32 out, u64 offset, u64 to, u64 bytes, i64 min_ret = INT64_MIN, bool whole = false);
   void output(Ref at, u64 to, u64 bytes, u32 unit = 0, bool always = false, Ref length_at = {kNoLength});
 
   // The usual shapes, for rows written as code.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the guest's
+// The three rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the guest's
 // program) both read these constants, and a test runs one against the other.
 #pragma once
 
@@ -16,5 +16,8 @@ inline constexpr u64 kMapPrivateAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 // rt_sigaction is local unless it sets SIGCHLD. Only the bits that make up a signal number are compared, because the
 // upper half of an int's register is anything; a number such as 17 + 128 is then notified too, and refused there.
 inline constexpr u64 kSignalMask = 0x7f;
+
+// clock_nanosleep is local when it waits for an absolute time: that restarts exactly, on every node.
+inline constexpr u64 kAbsoluteTime = 1;  // TIMER_ABSTIME
 
 }  // namespace omig::syscalls

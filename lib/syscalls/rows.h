@@ -67,6 +67,9 @@ constexpr Row home(u32 nr, std::string_view name, Restart restart, Shapes args =
 constexpr Row special(u32 nr, std::string_view name, Restart restart, Shapes args, std::string_view note) {
   return {nr, name, Route::special, restart, args, note};
 }
+constexpr Row traced(u32 nr, std::string_view name, Restart restart, Shapes args, std::string_view note) {
+  return {nr, name, Route::traced, restart, args, note};
+}
 // What the visited node's kernel does by itself; its restart class is the kernel's own business, kept as documentation.
 constexpr Row local(u32 nr, std::string_view name, Restart restart = Restart::never, std::string_view note = {}) {
   return {nr, name, Route::local, restart, {}, note};

@@ -15,10 +15,10 @@ constexpr std::string_view kDeputyScheduling = "The deputy's own value at home."
 constexpr Row kRows[] = {
     local(24, "sched_yield"),
     local(39, "getpid", never, "The guest's pid namespace gives it home's number."),
-    special(56, "clone", never, {num, num, num, num, num},
+    traced(56, "clone", never, {num, num, num, num, num},
             "A process is forked at home first; a thread gets its deputy thread first. Then the guest's own call goes on."),
-    special(57, "fork", never, {}, "Forked at home first, then here with the same pid."),
-    special(58, "vfork", never, {}, "Forked at home first, then here with the same pid."),
+    traced(57, "fork", never, {}, "Forked at home first, then here with the same pid."),
+    traced(58, "vfork", never, {}, "Forked at home first, then here with the same pid."),
     special(59, "execve", never, {path, code, code}, "Executed by the deputy at home; the visit ends there."),
     special(60, "exit", never, {num}, "The thread's deputy ends as well."),
     home(61, "wait4", restartable, {num, out_if_positive(4), num, out_if_positive(kRusageBytes)},

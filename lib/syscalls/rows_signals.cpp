@@ -23,7 +23,7 @@ constexpr Row kRows[] = {
     local(130, "rt_sigsuspend", no_hand),
     local(131, "sigaltstack"),
     special(200, "tkill", never, {num, num}, kSending),
-    local(219, "restart_syscall", block),
+    special(219, "restart_syscall", block, {}, "A sleep that began at home is finished there; anything else here."),
     special(234, "tgkill", never, {num, num, num}, kSending),
     special(297, "rt_tgsigqueueinfo", never, {num, num, num, in(kSiginfoBytes)}, kSending),
     home(424, "pidfd_send_signal", never, {fd, num, in(kSiginfoBytes), num}),

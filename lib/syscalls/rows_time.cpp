@@ -11,7 +11,7 @@ constexpr u32 kTimexBytes = 208;
 constexpr std::string_view kRealOnly = "ITIMER_REAL; the timers of CPU time come home, because the CPU time is the guest's.";
 
 constexpr Row kRows[] = {
-    local(35, "nanosleep", block),
+    home(35, "nanosleep", block, {in(16), both_always(16)}, "The deputy sleeps: the time left survives moves."),
     home(36, "getitimer", never, {code, out(32)}, kRealOnly),
     home(37, "alarm", never, {num}),
     home(38, "setitimer", never, {code, in(32), out(32)}, kRealOnly),
@@ -29,7 +29,8 @@ constexpr Row kRows[] = {
     home(227, "clock_settime", never, {num, in(16)}),
     local(228, "clock_gettime"),
     local(229, "clock_getres"),
-    local(230, "clock_nanosleep", block),
+    home(230, "clock_nanosleep", block, {num, num, in(16), both_always(16)},
+         "Until an absolute time (TIMER_ABSTIME): here; for a while: the deputy sleeps, and the time left survives moves."),
     home(305, "clock_adjtime", never, {num, both(kTimexBytes)}),
 };
 

@@ -178,11 +178,8 @@ Gathered gather_msgctl(Plan& plan) {
 // A message is a long (its type) and then its text, whose size alone is counted.
 Gathered gather_msgsnd(Plan& plan) {
   const u64 bytes = plan.arg(2);
-  if (bytes > kMaxMessageBytes) {
-    if (!plan.passed(argument(1), plan.arg(1), 8)) plan.set_arg(1, kUnmapped);
-  } else {
-    plan.input(argument(1), plan.arg(1), 8 + bytes);
-  }
+  // Far more than kernel.msgmax is refused by its size, after a look at the type.
+  plan.input(argument(1), plan.arg(1), bytes > kMaxMessageBytes ? 8 : 8 + bytes);
   return Gathered::ready;
 }
 
@@ -266,7 +263,7 @@ Gathered gather_lsm(Plan& plan, u32 list, u32 length_index) {
   Ref at;
   const u64 readable = plan.fetch_prefix(argument(list), pointer, bytes, &at);
   if (readable != 0) plan.add_piece(plan.add_out(at, bytes), 0, pointer, readable);
-  plan.output(length, length_pointer, 4, 0, true);
+  plan.add_piece(plan.add_out(length, 4, 0, true), 0, length_pointer, 4, INT64_MIN, true);
   return Gathered::ready;
 }
 

@@ -16,6 +16,7 @@ namespace omig::syscalls {
 enum class Route : u8 {
   local,      // by the visited node's kernel, never seen by the host
   home,       // by the deputy, marshalled by its shapes alone
+  traced,     // stopped by ptrace before it is executed: fork and clone, whose child needs its number from home
   special,    // notified; the host knows more about it (homed/host/special.cpp), the note says what
   come_home,  // the process comes home first, executes it there, and may leave again
   absent,     // answered -ENOSYS, as by a kernel without it; programs have a fallback (io_uring_setup, clone3)

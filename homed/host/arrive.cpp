@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process arrives. The other half of depart.cpp and of Visit::go_on; the order of steps is theirs:
+//   1. check that it can live here, see which of its files this node has, make an empty cell, answer;
+//   2. the image comes and is put in place, answer "ready";
+//   3. the deputies' links come; registrations, filter; `running` to the leader, whose answer is the commit;
+//   4. say so, throw away home's copy of the memory (it is ours now), run.
+// Any failure until the commit: the links are closed, the deputies go on at home as if nothing had been.
+#include "homed/host/arrive.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "homed/host/fault.h"
+#include "homed/host/proc.h"
+#include "homed/host/restore.h"
+#include "homed/host/visit.h"
+#include "lib/base/paths.h"
+
+namespace omig::host {
+namespace {
+
+constexpr milliseconds kLinkTimeout{15'000};
+constexpr uid_t kGuestUidBase = 1'900'000'000;  // kernel uids of guests under a root homed: nobody's, one per host
+
+i64 clock_ns(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
+}
+
+class Arriving {
+ public:
+  explicit Arriving(ArriveOptions options) : options_(std::move(options)) {}
+
+  int run() {
+    try {
+      check_request();
+      prepare();
+      receive();
+      commit();
+    } catch (const std::exception& error) {
+      send_json(options_.conversation.get(), {{"ok", false}, {"reason", error.what()}});
+      fmt::print(stderr, "omig-host: arrival of {}: {}\n", options_.request.value("pid", 0), error.what());
+      return 1;
+    }
+    options_.conversation.reset();
+    if (image_.header.home_vmas == 0) visit_->discard_home_memory();
+    visit_->run();
+    return 0;
+  }
+
+ private:
+  void check_request() {
+    const nlohmann::json& r = options_.request;
+    const std::string& node = options_.node;
+    if (r.value("version", 0u) != wire::kVersion) {
+      throw std::runtime_error(fmt::format("version mismatch: {} speaks {}", node, wire::kVersion));
+    }
+    const std::vector<std::string> ours = cpu_flags();
+    for (const auto& flag : r.at("cpu_flags")) {
+      if (!std::binary_search(ours.begin(), ours.end(), flag.get<std::string>())) {
+        throw std::runtime_error(fmt::format("missing CPU feature {} on {}", flag.get<std::string>(), node));
+      }
+    }
+    if (r.value("vdso", "") != vdso_sha256()) throw std::runtime_error(fmt::format("{} runs a different kernel (vdso)", node));
+    const u64 wanted = r.value("rss_bytes", u64{0});
+    const std::string meminfo = read_file("/proc/meminfo");
+    const auto at = meminfo.find("MemAvailable:");
+    const u64 available = at == std::string::npos ? ~0ull : strtoull(meminfo.c_str() + at + 13, nullptr, 10) * 1024;
+    if (wanted + (64u << 20) > available) throw std::runtime_error(fmt::format("{} has not enough memory: {} MiB free, {} MiB needed", node, available >> 20, wanted >> 20));
+    if (r.value("boot_id", "") != read_file("/proc/sys/kernel/random/boot_id", 64)) {
+      monotonic_offset_ = r.value("monotonic_ns", i64{0}) - clock_ns(CLOCK_MONOTONIC);
+      boottime_offset_ = r.value("boottime_ns", i64{0}) - clock_ns(CLOCK_BOOTTIME);
+    }
+  }
+
+  void prepare() {
+    const auto plan = recv_json(options_.conversation.get());
+    if (!plan || !files_from_json(plan->value("files", nlohmann::json::array()), &image_.files)) {
+      throw std::runtime_error("malformed move request");
+    }
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    FileCatalogue catalogue(options_.state_dir);
+    CellRequest request;
+    for (const image::File& file : image_.files) {
+      Fd fd = catalogue.open_same(file);
+      struct stat st{};
+      const bool there = fd.valid() && fstat(fd.get(), &st) == 0;
+      file_ids_.push_back(there ? std::optional<FileId>({st.st_dev, st.st_ino}) : std::nullopt);
+      request.files.push_back(fd.get());
+      files_.push_back(std::move(fd));
+    }
+    std::string error;
+    const auto key = load_cluster_key(options_.state_dir, &error);
+    if (!key) throw std::runtime_error(error);
+    VisitOptions visit;
+    visit.state_dir = options_.state_dir;
+    visit.node = options_.node;
+    visit.address = options_.address;
+    visit.key = *key;
+    visit.home_name = options_.request.value("home", "");
+    visit.monotonic_offset_ns = monotonic_offset_;
+    visit.boottime_offset_ns = boottime_offset_;
+    fill_random(visit.token.data(), visit.token.size());
+    head_ = load_engine_head(find_binary("omig-engine"));
+    request.pid = options_.request.at("pid").get<pid_t>();
+    request.clock_offsets = clock_offsets();
+    const std::string state_file = fmt::format("{}/hosts/{}.json", options_.state_dir, getpid());
+    mkdir((options_.state_dir + "/hosts").c_str(), 0700);
+    const Fd state(open(state_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    if (!state) throw std::runtime_error(fmt::format("{}: {}", state_file, strerror(errno)));
+    drop_root();
+    Cell cell;
+    cell.create(request);
+    visit_ = std::make_unique<Visit>(visit, std::move(cell), head_);
+    restore_ = std::make_unique<Restore>(visit_->cell(), head_);
+    restore_->prepare();
+    const std::string token = hex_encode(visit.token.data(), visit.token.size());
+    const std::string address = Endpoint{options_.address, 0}.address_text();
+    const nlohmann::json self = {{"port", visit_->door().port()}, {"token", token}, {"pid", getpid()}, {"address", address},
+                                 {"home_node", visit.home_name}};
+    const std::string text = self.dump() + "\n";
+    if (write(state.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+      throw std::runtime_error(fmt::format("{}: {}", state_file, strerror(errno)));
+    }
+    nlohmann::json files = nlohmann::json::array();
+    for (const Fd& fd : files_) files.push_back(fd.valid() ? 1 : 0);
+    const nlohmann::json ok = {{"ok", true},           {"address", address}, {"port", visit_->door().port()}, {"token", token},
+                               {"node", options_.node}, {"files", files}};
+    if (!send_json(options_.conversation.get(), ok)) throw std::runtime_error("the source broke off");
+  }
+
+  std::string clock_offsets() const {
+    if (monotonic_offset_ == 0 && boottime_offset_ == 0) return "";
+    const auto line = [](const char* name, i64 ns) {
+      i64 seconds = ns / 1'000'000'000, rest = ns % 1'000'000'000;
+      if (rest < 0) rest += 1'000'000'000, --seconds;
+      return fmt::format("{} {} {}\n", name, seconds, rest);
+    };
+    return line("monotonic", monotonic_offset_) + line("boottime", boottime_offset_);
+  }
+
+  // A root homed's guests get a kernel uid that owns nothing (GUEST.md 7).
+  static void drop_root() {
+    if (geteuid() != 0) return;
+    const uid_t id = kGuestUidBase + static_cast<uid_t>(getpid());
+    if (setgroups(0, nullptr) != 0 || setresgid(id, id, id) != 0 || setresuid(id, id, id) != 0) {
+      throw std::runtime_error(fmt::format("cannot drop root: {}", strerror(errno)));
+    }
+    prctl(PR_SET_DUMPABLE, 1);  // else the helper cannot write its own uid_map (GUEST.md 1.2)
+  }
+
+  void receive() {
+    const int fd = options_.conversation.get();
+    if (!receive_image(fd, &image_)) throw std::runtime_error("the source broke off");
+    if (image_.header.pid != options_.request.at("pid").get<i32>()) throw std::runtime_error("malformed image");
+    std::vector<bool> there;
+    for (const Fd& file : files_) there.push_back(file.valid());
+    restore_->place(image_, there);
+    fault_point("arrive-placed");
+    if (!restore_->receive_pages(fd, image_)) throw std::runtime_error("the source broke off, or a page did not fit");
+    tids_ = restore_->make_threads(image_);
+    fault_point("arrive-restored");
+    if (!send_json(fd, {{"ok", true}})) throw std::runtime_error("the source broke off");
+  }
+
+  void commit() {
+    const i32 pid = image_.header.pid;
+    auto ear = visit_->door().wait(wire::Role::ear, pid, 0, kLinkTimeout);
+    if (!ear) throw std::runtime_error("its deputy did not link in");
+    if (image_.header.actions_known == 0) memcpy(image_.header.actions, ear->process.actions, sizeof image_.header.actions);
+    std::vector<Arrival> links;
+    for (image::Thread& thread : image_.threads) {
+      auto link = visit_->door().wait(wire::Role::thread, pid, thread.tid, kLinkTimeout);
+      if (!link) throw std::runtime_error("a deputy thread did not link in");
+      if (image_.header.actions_known == 0) {
+        thread.clear_child_tid = link->thread.clear_child_tid;
+        thread.altstack_sp = link->thread.altstack_sp;
+        thread.altstack_bytes = link->thread.altstack_bytes;
+        thread.altstack_flags = link->thread.altstack_flags;
+      }
+      links.push_back(std::move(*link));
+    }
+    restore_->register_threads(image_, tids_);
+    Fd listener = restore_->install_filter();
+    restore_->load_registers(image_, tids_);
+    fault_point("arrive-before-commit");
+    wire::Running running;
+    options_.node.copy(running.node, sizeof running.node - 1);
+    wire::Reply reply;
+    const int lead = links.front().fd.get();
+    if (!send_frame(lead, wire::Type::running, 1, &running, sizeof running) ||
+        !receive_reply_within(lead, 1, &reply, milliseconds(5000)) || reply.ret != 0) {
+      throw std::runtime_error("its deputy did not confirm");
+    }
+    visit_->adopt(image_, tids_, std::move(listener), std::move(links), std::move(*ear), file_ids_);
+    send_json(options_.conversation.get(), {{"ok", true}, {"committed", true}});
+    fault_point("arrive-committed");
+  }
+
+  ArriveOptions options_;
+  i64 monotonic_offset_ = 0, boottime_offset_ = 0;
+  image::Image image_;
+  EngineHead head_{};
+  std::vector<Fd> files_;
+  std::vector<std::optional<FileId>> file_ids_;
+  std::unique_ptr<Visit> visit_;
+  std::unique_ptr<Restore> restore_;
+  std::map<i32, pid_t> tids_;
+};
+
+}  // namespace
+
+int arrive(ArriveOptions options) { return Arriving(std::move(options)).run(); }
+
+}  // namespace omig::host

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/host/channel.h"
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+namespace omig::host {
+
+Doorway::Doorway(std::array<u8, 4> address, const Token& token, std::function<void(Fd)> on_commander)
+    : token_(token), on_commander_(std::move(on_commander)) {
+  std::string error;
+  listener_ = listen_tcp(Endpoint{address, 0}, &error);
+  if (!listener_) throw std::runtime_error(fmt::format("cannot listen for deputies: {}", error));
+  port_ = local_endpoint(listener_.get()).port;
+}
+
+Doorway::~Doorway() {
+  if (thread_.joinable()) {
+    shutdown(listener_.get(), SHUT_RDWR);
+    thread_.join();
+  }
+}
+
+void Doorway::accept_loop() {
+  for (;;) {
+    Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!fd) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      return;
+    }
+    const int one = 1;
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    // A stranger who says nothing must not keep others waiting.
+    std::thread([this, moved = std::make_shared<Fd>(std::move(fd))] { greet(std::move(*moved)); }).detach();
+  }
+}
+
+void Doorway::greet(Fd fd) {
+  Arrival arrival;
+  wire::Hello& hello = arrival.hello;
+  if (!read_exactly(fd.get(), &hello, sizeof hello, milliseconds(5000))) return;
+  if (hello.magic != wire::kMagic || hello.version != wire::kVersion) return;
+  if (CRYPTO_memcmp(hello.token, token_.data(), token_.size()) != 0) return;
+  if (hello.role == wire::Role::commander) {
+    on_commander_(std::move(fd));
+    return;
+  }
+  void* extra = hello.role == wire::Role::thread ? static_cast<void*>(&arrival.thread) : &arrival.process;
+  const size_t expected = hello.role == wire::Role::thread ? sizeof arrival.thread : sizeof arrival.process;
+  if (hello.extra_bytes != expected || !read_exactly(fd.get(), extra, expected, milliseconds(5000))) return;
+  arrival.fd = std::move(fd);
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back(std::move(arrival));
+  changed_.notify_all();
+}
+
+std::optional<Arrival> Doorway::wait(wire::Role role, i32 pid, i32 tid, milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  // Started with the first wait: until then the host is single threaded, which its helpers' forks rely on.
+  if (!thread_.joinable()) thread_ = std::thread([this] { accept_loop(); });
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  for (;;) {
+    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
+      if (it->hello.role != role || it->hello.pid != pid || (tid != 0 && it->hello.tid != tid)) continue;
+      Arrival arrival = std::move(*it);
+      waiting_.erase(it);
+      return arrival;
+    }
+    if (changed_.wait_until(lock, deadline) == std::cv_status::timeout) return std::nullopt;
+  }
+}
+
+bool send_bytes(int fd, const void* data, size_t bytes) {
+  const u8* p = static_cast<const u8*>(data);
+  while (bytes > 0) {
+    const ssize_t sent = send(fd, p, bytes, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    p += sent;
+    bytes -= static_cast<size_t>(sent);
+  }
+  return true;
+}
+
+bool receive_bytes(int fd, void* data, size_t bytes) {
+  u8* p = static_cast<u8*>(data);
+  while (bytes > 0) {
+    const ssize_t got = recv(fd, p, bytes, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    p += got;
+    bytes -= static_cast<size_t>(got);
+  }
+  return true;
+}
+
+bool send_frame(int fd, wire::Type type, u64 seq, const void* body, size_t bytes) {
+  std::vector<u8> message(sizeof(wire::Frame) + bytes);
+  const wire::Frame frame{type, static_cast<u32>(bytes), seq};
+  memcpy(message.data(), &frame, sizeof frame);
+  if (bytes > 0) memcpy(message.data() + sizeof frame, body, bytes);
+  return send_bytes(fd, message.data(), message.size());
+}
+
+bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output) {
+  struct {
+    wire::Frame frame;
+    wire::Reply reply;
+  } head;
+  static_assert(sizeof head == sizeof(wire::Frame) + sizeof(wire::Reply));
+  // Small replies arrive in one piece: read head and stream together when they do.
+  u8 buffer[4096];
+
+  size_t have = 0;
+  while (have < sizeof head) {
+    const ssize_t got = recv(fd, buffer + have, sizeof buffer - have, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    have += static_cast<size_t>(got);
+  }
+  memcpy(&head, buffer, sizeof head);
+  if (head.frame.type != wire::Type::reply || head.frame.seq != seq || head.frame.bytes > wire::kMaxFrame) return false;
+  if (head.reply.out_bytes + sizeof(wire::Reply) != head.frame.bytes || have - sizeof head > head.reply.out_bytes) return false;
+  *reply = head.reply;
+  output->resize(head.reply.out_bytes);
+  const size_t early = have - sizeof head;
+  memcpy(output->data(), buffer + sizeof head, early);
+  return receive_bytes(fd, output->data() + early, output->size() - early);
+}
+
+bool receive_reply_within(int fd, u64 seq, wire::Reply* reply, milliseconds timeout) {
+  pollfd waiting{fd, POLLIN, 0};
+  if (poll(&waiting, 1, static_cast<int>(timeout.count())) != 1) return false;
+  std::vector<u8> ignored;
+  return receive_reply(fd, seq, reply, &ignored);
+}
+
+}  // namespace omig::host

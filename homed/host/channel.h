@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's end of the links to deputies: where they arrive, and frames on them.
+//
+// Doorway accepts connections on the link port, believes none without the token, and keeps thread and ear links until the part that
+// expects them (an arrival, a fork, a new thread) claims them. Commanders are handed to a callback on a thread of their own.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "lib/link/peer.h"
+#include "lib/wire/link.h"
+
+namespace omig::host {
+
+using Token = std::array<u8, wire::kTokenBytes>;
+
+struct Arrival {
+  Fd fd;
+  wire::Hello hello;
+  wire::ThreadExtra thread;
+  wire::ProcessExtra process;
+};
+
+class Doorway {
+ public:
+  // Listens at `address`, any port. Throws std::runtime_error.
+  Doorway(std::array<u8, 4> address, const Token& token, std::function<void(Fd)> on_commander);
+  ~Doorway();
+  u16 port() const { return port_; }
+
+  // A link of that role from that process; tid 0: any (the ear's number is nobody's business). Empty after the time-out.
+  std::optional<Arrival> wait(wire::Role role, i32 pid, i32 tid, milliseconds timeout);
+
+ private:
+  void accept_loop();
+  void greet(Fd fd);
+
+  Fd listener_;
+  u16 port_ = 0;
+  Token token_;
+  std::function<void(Fd)> on_commander_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::list<Arrival> waiting_;
+  std::thread thread_;
+};
+
+// Blocking, no time-out: a deputy may sit in a call for ever. False: the link is broken.
+bool send_bytes(int fd, const void* data, size_t bytes);
+bool receive_bytes(int fd, void* data, size_t bytes);
+bool send_frame(int fd, wire::Type type, u64 seq, const void* body = nullptr, size_t bytes = 0);
+
+// Waits for the reply to `seq` on a link that has no other call in flight. False: link broken or out of step.
+// `output` gets the reply's byte stream.
+bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output);
+// The same with a time limit, for moments when the deputy owes a quick answer.
+bool receive_reply_within(int fd, u64 seq, wire::Reply* reply, milliseconds timeout);
+
+}  // namespace omig::host

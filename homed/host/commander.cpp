@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Orders from a homed, as framed JSON on a link that knew the token (docs/CONTRACTS.md).
+#include <fmt/format.h>
+#include <signal.h>
+
+#include "homed/host/proc.h"
+#include "homed/host/visit.h"
+
+namespace omig::host {
+
+void Visit::commander(Fd fd) {
+  for (;;) {
+    const auto order = recv_json(fd.get(), 64 * 1024, milliseconds(24 * 3600 * 1000));
+    if (!order) return;
+    nlohmann::json reply;
+    try {
+      reply = obey(*order);
+    } catch (const nlohmann::json::exception& error) {
+      reply = {{"ok", false}, {"reason", fmt::format("malformed order: {}", error.what())}};
+    }
+    if (!send_json(fd.get(), reply)) return;
+  }
+}
+
+nlohmann::json Visit::obey(const nlohmann::json& order) {
+  const std::string what = order.value("op", "");
+  if (what == "list") {
+    nlohmann::json guests = nlohmann::json::array();
+    const std::lock_guard lock(mutex_);
+    for (const auto& [pid, guest] : guests_) {
+      const auto since = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - guest->since).count();
+      guests.push_back({{"pid", pid},
+                        {"guest_pid", guest->pid},
+                        {"home_node", options_.home_name},
+                        {"threads", guest->threads.size()},
+                        {"cpu_ms", cpu_ms(guest->pid)},
+                        {"rss_bytes", rss_bytes(guest->pid)},
+                        {"state", std::string(1, task_state(guest->pid))},
+                        {"calls", guest->calls.load()},
+                        {"command", guest->command},
+                        {"since_ms", since}});
+    }
+    return {{"ok", true}, {"guests", guests}};
+  }
+  const auto guest = find_guest(order.value("pid", 0));
+  if (!guest) return {{"ok", false}, {"reason", fmt::format("no guest {} here", order.value("pid", 0))}};
+  if (what == "home") return go_home(guest).to_json();
+  if (what == "migrate") {
+    const auto to = Endpoint::parse(order.value("to", ""));
+    if (!to || to->port == 0) return {{"ok", false}, {"reason", "migrate: bad address"}};
+    return go_on(guest, *to, order.value("node", "")).to_json();
+  }
+  if (what == "stop") {
+    const std::lock_guard lock(mutex_);
+    guest->stopped_from_home = true;
+    kill(guest->pid, SIGSTOP);
+    return {{"ok", true}};
+  }
+  return {{"ok", false}, {"reason", fmt::format("unknown order {}", what)}};
+}
+
+}  // namespace omig::host

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+// The front door: a notified call of a guest, carried to its deputy and back.
+//
+// One worker serves one notification from beginning to end, blocking as long as the call blocks at home; there is always another
+// worker waiting for the next notification (a starved pool would make signals look as if they came before the call,
+// SIGNALS.md "weak spots"). The wait in NOTIF_RECV itself is the fastest there is (KERNEL.md 1).
+#include <errno.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "homed/host/proc.h"
+#include "homed/host/visit.h"
+
+namespace omig::host {
+namespace {
+
+constexpr int kMaxIdleWorkers = 8;
+
+u64 monotonic_ns() {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
+}
+
+// Which argument of a call is a signal mask that holds while it waits; -1: none.
+int mask_argument(u32 nr) {
+  switch (nr) {
+    case SYS_ppoll: return 3;
+    case SYS_pselect6: return 5;
+    case SYS_epoll_pwait:
+    case 441 /* epoll_pwait2 */: return 4;
+    default: return -1;
+  }
+}
+
+}  // namespace
+
+void Visit::start_worker() {
+  ++idle_workers_;
+  std::thread([this] { worker(); }).detach();
+}
+
+void Visit::worker() {
+  WorkerBuffers buffers;
+  for (;;) {
+    seccomp_notif n{};
+    if (ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_RECV, &n) != 0) {
+      if (errno == EINTR) continue;
+      pollfd hangup{listener_.get(), POLLIN, 0};
+      if (errno == ENOENT && poll(&hangup, 1, 0) >= 0 && (hangup.revents & POLLHUP) == 0) continue;
+      return;  // the last guest is gone
+    }
+    if (--idle_workers_ == 0) start_worker();
+    serve(n, buffers);
+    if (++idle_workers_ > kMaxIdleWorkers) {
+      --idle_workers_;
+      return;
+    }
+  }
+}
+
+void Visit::answer(u64 notification, i64 value) {
+  seccomp_notif_resp response{};
+  response.id = notification;
+  if (value < 0 && value > -4096) {
+    response.error = static_cast<i32>(value);
+  } else {
+    response.val = value;
+  }
+  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);  // ENOENT: it was killed meanwhile
+}
+
+void Visit::answer_continue(u64 notification) {
+  seccomp_notif_resp response{};
+  response.id = notification;
+  response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+  ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+// The deputy's links have ended: it is dead, or another program since an exec, or at home. Its guest must not outlive it.
+void Visit::deputy_gone(Guest& guest) {
+  const std::lock_guard lock(mutex_);
+  if (!guest.ending && !guest.coming_home) {
+    guest.ending = true;
+    kill(guest.pid, SIGKILL);
+  }
+}
+
+bool Visit::begin_call(GuestThread& t, bool abortable) {
+  const std::lock_guard lock(mutex_);
+  if (t.guest->freezing && abortable) return false;
+  t.in_call = true;
+  t.abortable = abortable;
+  t.aborting = false;
+  t.call_seq = ++t.seq;
+  t.call_since = SteadyClock::now();
+  return true;
+}
+
+void Visit::end_call(GuestThread& t) {
+  const std::lock_guard lock(mutex_);
+  t.in_call = false;
+  t.aborting = false;
+}
+
+void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
+  const auto t = find_thread(static_cast<pid_t>(n.pid));
+  if (!t) {
+    answer(n.id, -ENOSYS);
+    return;
+  }
+  ++t->guest->calls;
+  t->eintr_ok = false;
+  t->temporary_mask.reset();
+  const u32 nr = static_cast<u32>(n.data.nr);
+  u64 args[6];
+  for (int i = 0; i < 6; ++i) args[i] = n.data.args[i];
+  const syscalls::Row* row = syscalls::find(nr);
+  if (row == nullptr || row->route == syscalls::Route::come_home) {
+    request_home(t, n.id, fmt::format("needs {}", row == nullptr ? fmt::format("syscall {}", nr) : std::string(row->name)));
+    return;
+  }
+  if (row->route == syscalls::Route::absent) {
+    answer(n.id, -ENOSYS);
+    return;
+  }
+  if (row->route == syscalls::Route::local) {  // only some of its arguments are local: nothing here says so, let it pass
+    answer_continue(n.id);
+    return;
+  }
+  if (row->route == syscalls::Route::special && special(t, n, *row, args, buffers)) return;
+  forward(t, n, *row, args, buffers);
+}
+
+void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, const u64 args[6],
+                    WorkerBuffers& buffers) {
+  GuestMemory memory(t->guest->pid);
+  u64 own_args[6];
+  memcpy(own_args, args, sizeof own_args);
+  if (const int at = mask_argument(row.nr); at >= 0 && args[at] != 0) {
+    u64 mask_address = args[at], mask = 0;
+    // pselect6 has one more indirection: {pointer, size}.
+    if (row.nr == SYS_pselect6 && !memory.read(GuestAddr{args[at]}, &mask_address, sizeof mask_address)) mask_address = 0;
+    if (mask_address != 0 && memory.read(GuestAddr{mask_address}, &mask, sizeof mask)) {
+      t->temporary_mask = mask;
+      t->temporary_mask_address = mask_address;
+    }
+  }
+  switch (syscalls::gather(row, own_args, memory, &buffers.call)) {
+    case syscalls::Gathered::error: answer(n.id, buffers.call.error); return;
+    case syscalls::Gathered::come_home: request_home(t, n.id, fmt::format("needs {}", row.name)); return;
+    case syscalls::Gathered::ready: break;
+  }
+  adjust_sleep(*t, n, own_args, buffers);
+  wire::Reply reply;
+  if (!exchange(t, n.id, row, buffers, &reply)) return;
+  const long value = syscalls::scatter(buffers.call, reply, buffers.output, memory);
+  if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0) {
+    remember_sleep(*t, n);
+    t->restart = row.restart;
+    interrupted(t, n.id, (reply.flags & wire::kReplyAborted) != 0);
+    return;
+  }
+  t->restart_at_home = false;
+  t->sleep_deadline_ns = 0;
+  if ((reply.flags & wire::kReplySigpipe) != 0) {
+    siginfo_t info{};
+    info.si_signo = SIGPIPE;
+    info.si_code = SI_USER;
+    info.si_pid = t->guest->home_pid;
+    info.si_uid = t->guest->home_uid;
+    end_call(*t);
+    deliver_thread(*t, info);
+  }
+  end_call(*t);
+  if (row.nr == SYS_signalfd || row.nr == SYS_signalfd4) after_signalfd(*t, n, value);
+  answer(n.id, value);
+}
+
+bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row, WorkerBuffers& buffers,
+                     wire::Reply* reply) {
+  if (!begin_call(*t, row.restart != syscalls::Restart::never)) {
+    t->restart = row.restart;
+    interrupted(t, notification, false);
+    return false;
+  }
+  buffers.call.frame().seq = t->call_seq;
+  if (!send_bytes(t->link.get(), buffers.call.message.data(), buffers.call.message.size()) ||
+      !receive_reply(t->link.get(), t->call_seq, reply, &buffers.output)) {
+    deputy_gone(*t->guest);  // the notification dies with the guest
+    return false;
+  }
+  return true;
+}
+
+long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, std::span<const u8> input,
+                      std::span<const wire::Reloc> relocs, std::span<const wire::Out> outs, std::vector<u8>* output) {
+  u64 six[6] = {};
+  std::copy(args.begin(), args.end(), six);
+  u32 scratch = static_cast<u32>(input.size());
+  for (const wire::Out& out : outs) scratch = std::max(scratch, out.offset + out.bytes);
+  syscalls::Prepared call;
+  syscalls::build_call(nr, six, input, relocs, outs, scratch, &call);
+  const u64 seq = ++t.seq;
+  call.frame().seq = seq;
+  wire::Reply reply;
+  std::vector<u8> ignored;
+  std::vector<u8>* to = output != nullptr ? output : &ignored;
+  for (;;) {
+    if (!send_bytes(t.link.get(), call.message.data(), call.message.size()) || !receive_reply(t.link.get(), seq, &reply, to)) {
+      deputy_gone(*t.guest);
+      return -EPIPE;
+    }
+    if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) == 0) return reply.ret;
+  }
+}
+
+// A sleep or wait with a relative time-out that a freeze or a signal cut short is issued again by the guest's registers, which
+// know only the whole time. The deadline is kept here, and what is sent home is the rest.
+void Visit::remember_sleep(GuestThread& t, const seccomp_notif& n) {
+  if (t.sleep_deadline_ns != 0) return;  // already a rest: the deadline stands
+  u64 timeout_ns = 0;
+  const u64* args = reinterpret_cast<const u64*>(n.data.args);
+  const auto from_ms = [](u64 ms) { return static_cast<i32>(ms) <= 0 ? 0 : (ms & 0xffffffff) * 1'000'000ull; };
+  GuestMemory memory(t.guest->pid);
+  timespec request{};
+  switch (n.data.nr) {
+    case SYS_poll: timeout_ns = from_ms(args[2]); break;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait: timeout_ns = from_ms(args[3]); break;
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep: {
+      const u64 at = n.data.nr == SYS_nanosleep ? args[0] : args[2];
+      if (memory.read(GuestAddr{at}, &request, sizeof request)) {
+        timeout_ns = static_cast<u64>(request.tv_sec) * 1'000'000'000ull + static_cast<u64>(request.tv_nsec);
+      }
+      break;
+    }
+    default: return;
+  }
+  if (timeout_ns == 0) return;
+  const auto waited = std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - t.call_since).count();
+  t.sleep_deadline_ns = monotonic_ns() - static_cast<u64>(waited) + timeout_ns;
+  t.sleep_call = {static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
+}
+
+void Visit::adjust_sleep(GuestThread& t, const seccomp_notif& n, u64 args[6], WorkerBuffers& buffers) {
+  if (t.sleep_deadline_ns == 0) return;
+  const std::array<u64, 4> now{static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
+  if (now != t.sleep_call) {
+    t.sleep_deadline_ns = 0;  // the program went on to something else
+    return;
+  }
+  const u64 at = monotonic_ns();
+  const u64 left_ns = t.sleep_deadline_ns > at ? t.sleep_deadline_ns - at : 0;
+  u8* body = buffers.call.message.data() + sizeof(wire::Frame);
+  wire::Call call;
+  memcpy(&call, body, sizeof call);
+  const u64 left_ms = (left_ns + 999'999) / 1'000'000;
+  switch (n.data.nr) {
+    case SYS_poll: call.args[2] = left_ms; break;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait: call.args[3] = left_ms; break;
+    default: {
+      const timespec rest{static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
+      u8* input = body + sizeof call + call.relocs * sizeof(wire::Reloc) + call.outs * sizeof(wire::Out);
+      if (call.in_bytes >= sizeof rest) memcpy(input, &rest, sizeof rest);
+    }
+  }
+  memcpy(body, &call, sizeof call);
+}
+
+}  // namespace omig::host

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// omig-host: carries out one departure (depart) or serves one visit (arrive). Started by homed only.
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+
+#include "homed/host/arrive.h"
+#include "homed/host/depart.h"
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  CLI::App app{"omig-host: moves one process. Started by homed; nothing here is for people."};
+  app.require_subcommand(1);
+
+  omig::host::DepartOptions depart;
+  std::string to;
+  CLI::App* leave = app.add_subcommand("depart", "a program of this node leaves for another");
+  leave->add_option("--pid", depart.pid)->required();
+  leave->add_option("--to", to, "A.B.C.D:PORT of the target's homed")->required();
+  leave->add_option("--node", depart.node, "the target's name")->required();
+  leave->add_option("--state-dir", depart.state_dir)->required();
+  leave->add_option("--home", depart.home_name, "this node's name");
+
+  omig::host::ArriveOptions arrive;
+  int fd = -1;
+  std::string address, request;
+  CLI::App* come = app.add_subcommand("arrive", "a process arrives from another node");
+  come->add_option("--fd", fd, "the authenticated conversation with the source")->required();
+  come->add_option("--state-dir", arrive.state_dir)->required();
+  come->add_option("--address", address, "where deputies reach this node")->required();
+  come->add_option("--node", arrive.node, "this node's name")->required();
+  come->add_option("--request", request, "the move request")->required();
+  CLI11_PARSE(app, argc, argv);
+
+  if (leave->parsed()) {
+    const auto endpoint = omig::Endpoint::parse(to);
+    if (!endpoint) {
+      fmt::print(stderr, "omig-host: bad address {}\n", to);
+      return 2;
+    }
+    depart.to = *endpoint;
+    const omig::host::MoveReport report = omig::host::depart(depart);
+    fmt::print("{}\n", report.to_json().dump());
+    return report.ok ? 0 : 1;
+  }
+  const auto endpoint = omig::Endpoint::parse(address);
+  arrive.request = nlohmann::json::parse(request, nullptr, false);
+  if (!endpoint || !arrive.request.is_object()) {
+    fmt::print(stderr, "omig-host: bad arguments\n");
+    return 2;
+  }
+  arrive.address = endpoint->address;
+  arrive.conversation.reset(fd);
+  return omig::host::arrive(std::move(arrive));
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/host/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "homed/host/cell_fds.h"
+#include "homed/host/proc.h"
+#include "lib/syscalls/filter.h"
+
+namespace omig::host {
+namespace {
+
+// Where the vdso's pages wait until it is known where the program has them: in the slots' range, unused in a guest.
+constexpr u64 kAside = kSlotsAddress;
+constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+
+std::runtime_error failure(const std::string& what) { return std::runtime_error(what); }
+
+image::VmaKind special_kind(const std::string& path) {
+  if (path == "[vdso]") return image::VmaKind::vdso;
+  if (path == "[vvar]") return image::VmaKind::vvar;
+  if (path == "[vvar_vclock]") return image::VmaKind::vvar_vclock;
+  return image::VmaKind::anonymous;
+}
+
+}  // namespace
+
+void Restore::batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running) {
+  size_t failed = 0;
+  const long result = run_batch(tid, head_, ops, &failed, while_running);
+  if (result < 0) {
+    throw failure(fmt::format("cannot rebuild it here: {} (syscall {}): {}", what, failed < ops.size() ? ops[failed].nr : -1,
+                              strerror(static_cast<int>(-result))));
+  }
+}
+
+void Restore::prepare() {
+  set_mask(cell_.guest, ~0ull);
+  const u64 arguments[] = {kAnchorAddress, kWorkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0};
+  if (const long got = inject_syscall(cell_.guest, head_.gadget, SYS_mmap, arguments); got != static_cast<long>(kAnchorAddress)) {
+    throw failure(fmt::format("cannot start a guest here: mmap: {}", strerror(static_cast<int>(-got))));
+  }
+  std::vector<BatchOp> ops;
+  u64 spare = kAside;
+  for (const MapsLine& line : read_maps(cell_.guest)) {
+    const u64 bytes = line.end - line.start;
+    if (line.start >= kEngineBase && line.start < kEngineEnd) continue;
+    if (line.path == "[vsyscall]") continue;
+    if (const auto kind = special_kind(line.path); kind != image::VmaKind::anonymous) {
+      ops.push_back(op(SYS_mremap, line.start, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, spare));
+      aside_[kind] = spare;
+      spare += 0x100000;
+      continue;
+    }
+    ops.push_back(op(SYS_munmap, line.start, bytes));
+  }
+  batch(cell_.guest, ops, "clearing the room");
+}
+
+void Restore::place(const image::Image& image, const std::vector<bool>& files_there) {
+  rlimit stack{};
+  if (prlimit(cell_.guest, RLIMIT_STACK, nullptr, &stack) == 0) {
+    stack.rlim_cur = std::min<rlim_t>(image.header.stack_limit_bytes, stack.rlim_max);
+    prlimit(cell_.guest, RLIMIT_STACK, &stack, nullptr);
+  }
+  rlimit files{};
+  if (prlimit(cell_.guest, RLIMIT_NOFILE, nullptr, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    prlimit(cell_.guest, RLIMIT_NOFILE, &files, nullptr);
+  }
+  const rlimit no_core{0, 0};
+  prlimit(cell_.guest, RLIMIT_CORE, &no_core, nullptr);
+
+  std::vector<BatchOp> ops;
+  for (const image::Vma& v : image.vmas) {
+    if (v.kind == image::VmaKind::file && files_there[static_cast<size_t>(v.file)]) {
+      const u64 sharing = (v.flags & image::kSharedReadOnly) != 0 ? MAP_SHARED : MAP_PRIVATE;
+      ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED,
+                       static_cast<u64>(kCellFiles + v.file), v.offset));
+    } else if (v.kind == image::VmaKind::anonymous || v.kind == image::VmaKind::file) {
+      const u64 grows = (v.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0;
+      ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, kMapFlags | grows, ~0ull, 0));
+    } else {
+      const auto from = aside_.find(v.kind);
+      if (from == aside_.end()) throw failure("a different kernel runs here (vdso)");
+      ops.push_back(op(SYS_mremap, from->second, v.bytes(), v.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, v.start));
+    }
+  }
+  // PR_SET_MM_MAP (struct prctl_mm_map): brk, arguments, environment, auxv.
+  struct {
+    image::MmMap mm;
+    u64 auxv;
+    u32 auxv_bytes;
+    u32 exe_fd;
+  } map{image.header.mm, kWorkData + 0x200, image.header.auxv_bytes, ~0u};
+  write_memory(cell_.guest, kWorkData, &map, sizeof map);
+  write_memory(cell_.guest, kWorkData + 0x200, image.header.auxv, sizeof image.header.auxv);
+  ops.push_back(op(SYS_prctl, PR_SET_MM, PR_SET_MM_MAP, kWorkData, sizeof map, 0));
+  batch(cell_.guest, ops, "address space");
+}
+
+namespace {
+
+// Copies pages into the guest. Writable mappings are written directly, the others through /proc/PID/mem, which may.
+class PagePlacer {
+ public:
+  PagePlacer(pid_t pid, const image::Image& image) : pid_(pid), image_(image) {
+    mem_ = Fd(open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDWR | O_CLOEXEC));
+  }
+
+  bool place(u64 address, const u8* bytes, u64 count) {
+    while (count > 0) {
+      const auto vma = std::upper_bound(image_.vmas.begin(), image_.vmas.end(), address,
+                                        [](u64 a, const image::Vma& v) { return a < v.end; });
+      if (vma == image_.vmas.end() || vma->start > address) return false;  // pages outside of any mapping: nonsense
+      const u64 part = std::min(count, vma->end - address);
+      const bool direct = (vma->prot & PROT_WRITE) != 0;
+      const bool done = direct ? write_memory(pid_, address, bytes, part)
+                               : pwrite(mem_.get(), bytes, part, static_cast<off_t>(address)) == static_cast<ssize_t>(part);
+      if (!done) return false;
+      address += part;
+      bytes += part;
+      count -= part;
+    }
+    return true;
+  }
+
+ private:
+  pid_t pid_;
+  const image::Image& image_;
+  Fd mem_;
+};
+
+}  // namespace
+
+bool Restore::receive_pages(int fd, const image::Image& image) {
+  PagePlacer placer(cell_.guest, image);
+  std::vector<u8> buffer(256 * 1024);
+  for (;;) {
+    image::PageRun run;
+    if (!read_exactly(fd, &run, sizeof run)) return false;
+    if (run.bytes == 0) return true;
+    if ((run.address | run.bytes) % kPageSize != 0 || run.bytes > buffer.size()) return false;
+    if (!read_exactly(fd, buffer.data(), run.bytes) || !placer.place(run.address, buffer.data(), run.bytes)) return false;
+  }
+}
+
+std::map<i32, pid_t> Restore::make_threads(const image::Image& image) {
+  for (size_t i = 1; i < image.threads.size(); ++i) {
+    ThreadStart start{image.threads[i].tid, 0, kWorkStackTop - 0x10000, 0};
+    write_memory(cell_.guest, kWorkData, &start, sizeof start);
+    if (!run_until_trap(cell_.guest, head_.clone_thread, kWorkData, 0)) throw failure("the guest died while making threads");
+    read_memory(cell_.guest, kWorkData, &start, sizeof start);
+    if (start.ret < 0) throw failure(fmt::format("cannot make thread {}: {}", start.tid, strerror(static_cast<int>(-start.ret))));
+  }
+  std::map<i32, pid_t> tids;
+  for (const pid_t tid : read_tasks(cell_.guest)) {
+    if (tid != cell_.guest) {
+      int status = 0;
+      if (waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status)) throw failure("a guest thread died at its start");
+    }
+    tids[inner_pid(tid)] = tid;
+  }
+  for (const image::Thread& t : image.threads) {
+    if (!tids.contains(t.tid)) throw failure(fmt::format("thread {} did not get its number", t.tid));
+  }
+  return tids;
+}
+
+void Restore::register_threads(const image::Image& image, const std::map<i32, pid_t>& tids) {
+  struct ThreadData {
+    u64 altstack[3];
+    char name[16];
+    __user_cap_header_struct header;
+    __user_cap_data_struct none[2];
+  };
+  for (size_t i = image.threads.size(); i-- > 0;) {  // the leader last
+    const image::Thread& t = image.threads[i];
+    ThreadData data{};
+    data.altstack[0] = t.altstack_sp;
+    data.altstack[1] = static_cast<u32>(t.altstack_flags & ~1);
+    data.altstack[2] = t.altstack_bytes;
+    memcpy(data.name, t.name, sizeof data.name);
+    data.header.version = _LINUX_CAPABILITY_VERSION_3;
+    write_memory(cell_.guest, kWorkData, &data, sizeof data);
+    std::vector<BatchOp> ops;
+    if (t.robust_list != 0) ops.push_back(op(SYS_set_robust_list, t.robust_list, t.robust_bytes));
+    ops.push_back(op(SYS_set_tid_address, t.clear_child_tid));
+    if ((t.altstack_flags & 2) == 0 && t.altstack_bytes != 0) ops.push_back(op(SYS_sigaltstack, kWorkData, 0));
+    if (t.rseq != 0) ops.push_back(op(SYS_rseq, t.rseq, t.rseq_bytes, 0, t.rseq_signature));
+    ops.push_back(op(SYS_prctl, PR_SET_NAME, kWorkData + offsetof(ThreadData, name)));
+    if (i == 0) {
+      for (int signal = 1; signal <= 64; ++signal) {
+        const wire::KernelSigaction& action = image.header.actions[signal - 1];
+        if (signal == SIGKILL || signal == SIGSTOP || (action.handler == 0 && action.flags == 0)) continue;
+        const u64 at = kWorkData + 0x1000 + static_cast<u64>(signal) * sizeof action;
+        write_memory(cell_.guest, at, &action, sizeof action);
+        ops.push_back(op(SYS_rt_sigaction, static_cast<u64>(signal), at, 0, 8));
+      }
+      for (u64 capability = 0; capability <= 63; ++capability) {
+        ops.push_back(op(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0, 0, true));
+      }
+      ops.push_back(op(SYS_prctl, PR_SET_SECUREBITS, 0x2f | 0xc0, 0, 0, 0, 0, true));
+      ops.push_back(op(SYS_close_range, 0, ~0u, 0));
+    }
+    ops.push_back(op(SYS_capset, kWorkData + offsetof(ThreadData, header), kWorkData + offsetof(ThreadData, none)));
+    ops.push_back(op(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1));
+    batch(tids.at(t.tid), ops, "thread registrations");
+  }
+}
+
+Fd Restore::install_filter() {
+  static const std::vector<sock_filter> program = syscalls::build_filter();
+  struct {
+    u16 length;
+    u8 padding[6];
+    u64 filter;
+  } header{static_cast<u16>(program.size()), {}, kWorkData + 0x100};
+  write_memory(cell_.guest, kWorkData, &header, sizeof header);
+  write_memory(cell_.guest, kWorkData + 0x100, program.data(), program.size() * sizeof(sock_filter));
+  const u64 flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
+                    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  std::vector<BatchOp> ops = {op(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, kWorkData)};
+  batch(cell_.guest, ops, "seccomp filter");
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, cell_.guest, 0)));
+  Fd listener(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(ops[0].ret), 0)));
+  if (!listener) throw failure(fmt::format("pidfd_getfd: {}", strerror(errno)));
+  fcntl(listener.get(), F_SETFD, FD_CLOEXEC);
+  // The guest must not keep its own copy: it would hang instead of die when this host does (KERNEL.md 1). The close is itself notified.
+  std::vector<BatchOp> close_ops = {op(SYS_close, static_cast<u64>(ops[0].ret))};
+  batch(cell_.guest, close_ops, "closing the listener", [&] {
+    seccomp_notif notification{};
+    if (ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification) != 0) return;
+    seccomp_notif_resp response{};
+    response.id = notification.id;
+    response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+    ioctl(listener.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+  });
+  return listener;
+}
+
+void Restore::load_registers(const image::Image& image, const std::map<i32, pid_t>& tids) {
+  for (const image::Thread& t : image.threads) {
+    const pid_t tid = tids.at(t.tid);
+    user_regs_struct regs = t.regs;
+    regs.orig_rax = ~0ull;
+    if (!set_registers(tid, regs) || !set_xsave(tid, t) || !set_mask(tid, t.sigmask)) {
+      throw failure(fmt::format("cannot load the registers of thread {}: {}", t.tid, strerror(errno)));
+    }
+  }
+}
+
+}  // namespace omig::host

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// Signals of a guest (SIGNALS.md has the proof and the rule numbers).
+//
+// A signal reaches the process at home, where every deputy thread blocks it; the ear takes it and sends the siginfo here. It is queued into
+// the guest's own kernel (R2), which knows masks, merging and order. If the thread that ought to take it sits in a forwarded call, the
+// call is aborted at home (R3, R4); the answer -ERESTARTSYS, guarded by PTRACE_INTERRUPT (R6), makes the guest's kernel run the
+// handler and restart or not. The tracer sees each delivery and puts exact siginfo and the right restart in place (R0, R7).
+#include <errno.h>
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "homed/host/proc.h"
+#include "homed/host/visit.h"
+
+namespace omig::host {
+namespace {
+
+constexpr int kEncodeBase = -0x4D0000, kEncodeEnd = -0x4E0000, kEncodeShift = 0x8000;
+constexpr u64 bit(int signal) { return 1ull << (signal - 1); }
+constexpr u64 kIgnoredByDefault = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH) | bit(SIGCONT);
+
+}  // namespace
+
+void encode_siginfo(siginfo_t* info) {
+  if (info->si_code >= 0 || info->si_code == SI_TKILL) info->si_code = kEncodeBase - (info->si_code + kEncodeShift);
+}
+
+bool decode_siginfo(siginfo_t* info) {
+  if (info->si_code > kEncodeBase || info->si_code <= kEncodeEnd) return false;
+  info->si_code = -info->si_code + kEncodeBase - kEncodeShift;
+  return true;
+}
+
+bool Visit::ear_frame(Guest& guest, wire::Type type, u64 seq, const void* body, size_t bytes) {
+  const std::lock_guard lock(guest.ear_mutex);
+  return send_frame(guest.ear.get(), type, seq, body, bytes);
+}
+
+// Reads what the ear says until the link ends, which means that the deputy is gone, became another program by exec, or went home.
+void Visit::ear_loop(std::shared_ptr<Guest> guest) {
+  const int fd = guest->ear.get();
+  for (;;) {
+    wire::Frame frame;
+    if (!receive_bytes(fd, &frame, sizeof frame)) break;
+    if (frame.type == wire::Type::signal && frame.bytes == sizeof(siginfo_t)) {
+      siginfo_t info;
+      if (!receive_bytes(fd, &info, sizeof info)) break;
+      deliver_process(*guest, info);
+    } else if (frame.type == wire::Type::reply && frame.bytes == sizeof(wire::Reply)) {
+      wire::Reply reply;
+      if (!receive_bytes(fd, &reply, sizeof reply)) break;
+      const std::lock_guard lock(mutex_);
+      if (const auto ack = guest->ear_acks.find(frame.seq); ack != guest->ear_acks.end()) {
+        ack->second->set_value();
+        guest->ear_acks.erase(ack);
+      }
+    } else {
+      break;
+    }
+  }
+  deputy_gone(*guest);
+}
+
+bool Visit::exclude(Guest& guest, u64 mask, milliseconds timeout) {
+  const auto done = std::make_shared<std::promise<void>>();
+  u64 seq = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    seq = ++guest.ear_seq;
+    guest.ear_acks[seq] = done;
+  }
+  if (!ear_frame(guest, wire::Type::exclude, seq, &mask, sizeof mask)) return false;
+  return done->get_future().wait_for(timeout) == std::future_status::ready;
+}
+
+void Visit::kick(GuestThread& t) {
+  if (!t.in_call || !t.abortable || t.aborting) return;
+  t.aborting = true;
+  const wire::AbortCall abort{t.slot, 0, t.call_seq};
+  ear_frame(*t.guest, wire::Type::abort_call, 0, &abort, sizeof abort);
+}
+
+void Visit::deliver_process(Guest& guest, siginfo_t info) {
+  const int signal = info.si_signo;
+  if (signal <= 0 || signal > 64) return;
+  std::unique_lock lock(mutex_);
+  if (guest.ending) return;
+  busy_until_ = SteadyClock::now() + std::chrono::milliseconds(100);
+  std::shared_ptr<GuestThread> target;
+  bool blocked_somewhere = false;
+  SignalMasks last;
+  for (auto& [tid, t] : guest.threads) {
+    const auto masks = read_masks(t->status.get());
+    if (!masks) continue;
+    last = *masks;
+    const u64 blocked = t->in_call && t->temporary_mask ? *t->temporary_mask : masks->blocked;
+    if ((blocked & bit(signal)) != 0 || (masks->blocked & bit(signal)) != 0) blocked_somewhere = true;
+    if ((blocked & bit(signal)) == 0 && t->in_call && (!target || tid == guest.pid)) target = t;
+  }
+  if (signal == SIGCONT && !guest.threads.empty()) {
+    guest.stop_announced = false;
+    guest.stopped_from_home = false;
+  } else if (!blocked_somewhere) {  // R10: what nobody wants must not stop or wake anybody
+    const bool ignored = (last.ignored & bit(signal)) != 0;
+    const bool by_default = (kIgnoredByDefault & bit(signal)) != 0 && (last.caught & bit(signal)) == 0;
+    if (ignored || by_default) return;
+  }
+  siginfo_t encoded = info;
+  encode_siginfo(&encoded);
+  if (syscall(SYS_rt_sigqueueinfo, guest.pid, signal, &encoded) != 0 && errno == EAGAIN) {
+    ::kill(guest.pid, signal);  // the queue is full: a plain signal at least, as the kernel itself would do
+  }
+  if (target) kick(*target);
+}
+
+void Visit::deliver_thread(GuestThread& t, siginfo_t info) {
+  const int signal = info.si_signo;
+  siginfo_t encoded = info;
+  encode_siginfo(&encoded);
+  const std::lock_guard lock(mutex_);
+  busy_until_ = SteadyClock::now() + std::chrono::milliseconds(100);
+  syscall(SYS_rt_tgsigqueueinfo, t.guest->pid, t.tid, signal, &encoded);
+  const auto masks = read_masks(t.status.get());
+  const u64 blocked = t.in_call && t.temporary_mask ? *t.temporary_mask : (masks ? masks->blocked : 0);
+  if (t.in_call && (blocked & bit(signal)) == 0) kick(t);
+}
+
+// R4: a thread in a received call cannot see its own pending signals. Often while signals are about, seldom otherwise.
+void Visit::scan() {
+  last_scan_ = SteadyClock::now();
+  const std::lock_guard lock(mutex_);
+  for (auto& [tid, t] : threads_) {
+    if (!t->in_call || !t->abortable || t->aborting || last_scan_ - t->call_since < std::chrono::milliseconds(1)) continue;
+    const auto masks = read_masks(t->status.get());
+    const u64 blocked = t->temporary_mask ? *t->temporary_mask : (masks ? masks->blocked : ~0ull);
+    if (masks && ((masks->pending | masks->shared_pending) & ~blocked) != 0) kick(*t);
+  }
+}
+
+// R6: the deputy gave the call up. The guard (PTRACE_INTERRUPT first) makes sure that the kernel looks at it again even if the
+// signal has meanwhile been taken by another thread.
+void Visit::interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool eintr_ok) {
+  post([this, t, notification, eintr_ok] {
+    t->eintr_ok = eintr_ok && !t->guest->freezing;
+    ptrace(PTRACE_INTERRUPT, t->tid, 0, 0);
+    {
+      const std::lock_guard lock(mutex_);
+      t->in_call = false;
+      t->aborting = false;
+    }
+    seccomp_notif_resp response{};
+    response.id = notification;
+    response.error = -512;
+    ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+  });
+}
+
+// R7.
+void Visit::on_signal_stop(GuestThread& t, int signal) {
+  siginfo_t info{};
+  if (ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0 && decode_siginfo(&info)) ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
+  user_regs_struct regs{};
+  if (t.suspended_by_us && get_registers(t.tid, &regs)) {
+    // The handler runs under the temporary mask; the call itself ends with EINTR, its registers as the program set them.
+    t.suspended_by_us = false;
+    user_regs_struct back = t.saved_regs;
+    back.rax = regs.rax;  // -ERESTARTNOHAND: the kernel makes it EINTR, and restores the old mask
+    set_registers(t.tid, back);
+    t.temporary_mask.reset();
+  } else if (get_registers(t.tid, &regs) && static_cast<long>(regs.rax) == -512 && static_cast<long>(regs.orig_rax) >= 0) {
+    const u64 args[6] = {regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
+    if (syscalls::notified(static_cast<u32>(regs.orig_rax), args)) {
+      if (!t.eintr_ok) {
+        regs.rax = regs.orig_rax;  // as if the signal had come just before the call
+        regs.rip -= 2;
+        regs.orig_rax = ~0ull;
+        set_registers(t.tid, regs);
+      } else if (t.restart != syscalls::Restart::restartable) {
+        regs.rax = static_cast<u64>(t.restart == syscalls::Restart::always_eintr ? -EINTR : -514L);
+        set_registers(t.tid, regs);
+      }
+    }
+  }
+  t.eintr_ok = false;
+  if (t.guest->freezing) {
+    t.held_signal = signal;
+    t.frozen = true;
+    return;
+  }
+  resume(t, signal);
+}
+
+// The guest's kernel has stopped the process by a signal's default action: home's process stops the same way, so that its shell
+// sees it; LISTEN keeps the guest stopped until SIGCONT.
+void Visit::on_group_stop(GuestThread& t, int signal) {
+  t.group_stopped = true;
+  ptrace(PTRACE_LISTEN, t.tid, 0, 0);
+  bool tell = false;
+  {
+    const std::lock_guard lock(mutex_);
+    tell = !t.guest->stop_announced && !t.guest->stopped_from_home;
+    t.guest->stop_announced = true;
+  }
+  if (tell) {
+    const u64 number = static_cast<u64>(signal);
+    ear_frame(*t.guest, wire::Type::stop, 0, &number, sizeof number);
+  }
+}
+
+}  // namespace omig::host

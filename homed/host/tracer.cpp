@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tracer thread: everything that only the thread that attached may do (ptrace), and the event loop around it.
+//
+// A stop is one of: event stop (a guard after an interrupted call, a freeze, a group stop, a new thread's first), a seccomp stop
+// (fork and clone: the child's number must be arranged before the kernel makes it), a birth event, or a signal about to be
+// delivered (signals.cpp). A stop is continued at once, unless its guest is being frozen: then it is the freeze.
+#include <errno.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/ptrace.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "homed/host/proc.h"
+#include "homed/host/visit.h"
+#include "lib/abi/seccomp.h"
+
+namespace omig::host {
+namespace {
+
+constexpr std::chrono::milliseconds kGuestFreezeLimit{2000};
+
+bool is_stop_signal(int signal) { return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
+
+}  // namespace
+
+Visit::Visit(VisitOptions options, Cell cell, const EngineHead& head)
+    : options_(std::move(options)),
+      cell_(std::move(cell)),
+      head_(head),
+      tracer_id_(std::this_thread::get_id()),
+      door_(options_.address, options_.token, [this](Fd fd) { commander(std::move(fd)); }) {
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child, nullptr);
+  sigchld_ = Fd(signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC));
+  wakeup_ = Fd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
+
+void Visit::post(std::function<void()> work) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted_.push_back(std::move(work));
+  }
+  const u64 one = 1;
+  if (write(wakeup_.get(), &one, sizeof one) < 0) return;  // full counter: it is awake anyway
+}
+
+void Visit::on_tracer(const std::function<void()>& work) {
+  if (std::this_thread::get_id() == tracer_id_) {
+    work();
+    return;
+  }
+  std::promise<void> done;
+  post([&] {
+    work();
+    done.set_value();
+  });
+  done.get_future().wait();
+}
+
+std::shared_ptr<GuestThread> Visit::find_thread(pid_t tid) {
+  const std::lock_guard lock(mutex_);
+  const auto it = threads_.find(tid);
+  return it == threads_.end() ? nullptr : it->second;
+}
+
+std::shared_ptr<Guest> Visit::find_guest(i32 home_pid) {
+  const std::lock_guard lock(mutex_);
+  const auto it = guests_.find(home_pid);
+  return it == guests_.end() ? nullptr : it->second;
+}
+
+void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links, Arrival ear,
+                  const std::vector<std::optional<FileId>>& file_ids) {
+  auto guest = std::make_shared<Guest>(options_.state_dir);
+  guest->home_pid = image.header.pid;
+  guest->pid = cell_.guest;
+  guest->header = image.header;
+  guest->home_vmas = image.home_vmas;
+  guest->ear_excluded = image.header.ear_excluded;
+  for (size_t i = 0; i < image.files.size(); ++i) guest->files.adopt(image.files[i], file_ids[i]);
+  guest->guard_first = ear.hello.guard_first;
+  guest->guard_last = ear.hello.guard_last;
+  guest->ear = std::move(ear.fd);
+  guest->command = image.threads.front().name;
+  for (size_t i = 0; i < links.size(); ++i) {
+    auto t = std::make_shared<GuestThread>();
+    t->home_tid = image.threads[i].tid;
+    t->tid = tids.at(t->home_tid);
+    t->guest = guest.get();
+    t->slot = links[i].hello.slot;
+    t->link = std::move(links[i].fd);
+    t->status = Fd(open_status(guest->pid, t->tid));
+    t->restart_at_home = image.threads[i].restart_at_home != 0;
+    if (image.threads[i].sleep_deadline_ns != 0) {
+      t->sleep_deadline_ns = image.threads[i].sleep_deadline_ns - static_cast<u64>(options_.monotonic_offset_ns);
+      const user_regs_struct& r = image.threads[i].regs;
+      t->sleep_call = {r.rax, r.rdi, r.rsi, r.rdx};
+    }
+    t->stopped = true;
+    guest->threads[t->tid] = t;
+    threads_[t->tid] = t;
+  }
+  guests_[guest->home_pid] = guest;
+  listener_ = std::move(listener);
+  // The worker hands over to the tracer and back: keep both on one CPU when the kernel can (Linux 6.6).
+  ioctl(listener_.get(), abi::kNotifSetFlags, abi::kNotifSyncWakeUp);
+  for (const image::Pending& pending : image.pending) {
+    siginfo_t info;
+    memcpy(&info, pending.siginfo, sizeof info);
+    encode_siginfo(&info);
+    const pid_t tid = tids.contains(pending.tid) ? tids.at(pending.tid) : guest->pid;
+    if (pending.tid == 0) {
+      syscall(SYS_rt_sigqueueinfo, guest->pid, info.si_signo, &info);
+    } else {
+      syscall(SYS_rt_tgsigqueueinfo, guest->pid, tid, info.si_signo, &info);
+    }
+  }
+}
+
+void Visit::run() {
+  for (int i = 0; i < 2; ++i) start_worker();
+  std::shared_ptr<Guest> first = guests_.begin()->second;
+  std::thread([this, first] { ear_loop(first); }).detach();
+  for (auto& [tid, t] : first->threads) resume(*t);
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (guests_.empty()) break;
+    }
+    pump(-1);
+  }
+}
+
+void Visit::pump(int timeout_ms) {
+  pollfd waits[2] = {{sigchld_.get(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
+  const auto now = SteadyClock::now();
+  int limit = now < busy_until_ ? 2 : 50;
+  if (timeout_ms >= 0) limit = std::min(limit, timeout_ms);
+  poll(waits, 2, limit);
+  if ((waits[0].revents & POLLIN) != 0) {
+    signalfd_siginfo infos[16];
+    while (read(sigchld_.get(), infos, sizeof infos) > 0) {
+    }
+  }
+  drain_waits();
+  u64 count = 0;
+  if (read(wakeup_.get(), &count, sizeof count) > 0 || true) {
+    for (;;) {
+      std::function<void()> work;
+      {
+        const std::lock_guard lock(posted_mutex_);
+        if (posted_.empty()) break;
+        work = std::move(posted_.front());
+        posted_.pop_front();
+      }
+      work();
+    }
+  }
+  if (SteadyClock::now() - last_scan_ > std::chrono::milliseconds(2)) scan();
+}
+
+void Visit::drain_waits() {
+  for (;;) {
+    int status = 0;
+    const pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+    if (tid <= 0) return;
+    if (WIFSTOPPED(status)) {
+      on_stop(tid, status);
+    } else {
+      on_death(tid, status);
+    }
+  }
+}
+
+void Visit::resume(GuestThread& t, int signal) {
+  t.stopped = false;
+  t.frozen = false;
+  t.held_signal = 0;
+  ptrace(PTRACE_CONT, t.tid, 0, signal);
+}
+
+void Visit::on_stop(pid_t tid, int status) {
+  const int event = status >> 16, signal = WSTOPSIG(status);
+  const auto t = find_thread(tid);
+  if (!t) {
+    // A child whose parent's event has not been seen yet: it waits for its name.
+    if (unclaimed_stops_.size() < 1024) unclaimed_stops_[tid] = status;
+    return;
+  }
+  t->stopped = true;
+  switch (event) {
+    case PTRACE_EVENT_STOP: on_event_stop(*t, signal); return;
+    case PTRACE_EVENT_SECCOMP: on_seccomp_stop(*t); return;
+    case PTRACE_EVENT_CLONE:
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK: on_birth_event(*t, event); return;
+    case 0: on_signal_stop(*t, signal); return;
+    default: resume(*t); return;
+  }
+}
+
+void Visit::on_event_stop(GuestThread& t, int signal) {
+  if (is_stop_signal(signal)) {
+    on_group_stop(t, signal);
+    return;
+  }
+  t.group_stopped = false;
+  if (t.guest->freezing) {
+    t.frozen = true;
+    return;
+  }
+  // The guard after an interrupted ppoll: let the handler run under the call's own mask (SIGNALS.md fact 7).
+  if (t.temporary_mask && !t.suspended_by_us) {
+    user_regs_struct regs{};
+    const auto masks = read_masks(t.status.get());
+    if (masks && get_registers(t.tid, &regs) && static_cast<long>(regs.rax) == -512 &&
+        ((masks->pending | masks->shared_pending) & ~*t.temporary_mask) != 0) {
+      t.saved_regs = regs;
+      t.suspended_by_us = true;
+      regs.rax = SYS_rt_sigsuspend;
+      regs.rdi = t.temporary_mask_address;
+      regs.rsi = 8;
+      regs.rip -= 2;
+      regs.orig_rax = ~0ull;
+      set_registers(t.tid, regs);
+    }
+  }
+  resume(t);
+}
+
+// Before the kernel forks or clones: a job arranges the child at home and its number here, and then lets the thread go on.
+void Visit::on_seccomp_stop(GuestThread& t) {
+  user_regs_struct regs{};
+  if (!get_registers(t.tid, &regs)) return;
+  t.in_trace_stop = true;
+  const std::array<u64, 6> args{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
+  auto self = find_thread(t.tid);
+  std::thread([this, self, nr = regs.orig_rax, args] { birth_job(self, nr, args); }).detach();
+}
+
+void Visit::on_birth_event(GuestThread& parent, int event) {
+  unsigned long child = 0;
+  ptrace(PTRACE_GETEVENTMSG, parent.tid, 0, &child);
+  if (parent.birth) {
+    parent.birth->vfork = event == PTRACE_EVENT_VFORK;
+    bind_child(parent, static_cast<pid_t>(child));
+  } else {
+    kill(static_cast<pid_t>(child), SIGKILL);  // nobody arranged it: it must not run
+  }
+  if (parent.guest->freezing) {
+    ptrace(PTRACE_INTERRUPT, parent.tid, 0, 0);  // finish the call first; the stop that follows is the freeze
+  }
+  resume(parent);
+}
+
+void Visit::bind_child(GuestThread& parent, pid_t child) {
+  const std::unique_ptr<GuestThread::Birth> birth = std::move(parent.birth);
+  auto t = std::make_shared<GuestThread>();
+  t->tid = child;
+  t->home_tid = birth->home_tid;
+  t->link = std::move(birth->link->fd);
+  t->slot = birth->link->hello.slot;
+  // Its first stop may have been reported before this event.
+  int status = 0;
+  if (const auto early = unclaimed_stops_.find(child); early != unclaimed_stops_.end()) {
+    unclaimed_stops_.erase(early);
+  } else {
+    waitpid(child, &status, __WALL);
+  }
+  user_regs_struct regs{};
+  const bool right_number = inner_pid(child) == birth->home_tid;
+  // The call's arguments were changed for our purposes; parent and child must find the program's own.
+  if (!birth->thread) {
+    for (const pid_t tid : {child, parent.tid}) {
+      if (!get_registers(tid, &regs)) continue;
+      regs.rdi = birth->original_args[0];
+      regs.rsi = birth->original_args[1];
+      regs.rdx = birth->original_args[2];
+      regs.r10 = birth->original_args[3];
+      regs.r8 = birth->original_args[4];
+      set_registers(tid, regs);
+    }
+  }
+  std::shared_ptr<Guest> newborn;
+  {
+    const std::lock_guard lock(mutex_);
+    Guest* guest = parent.guest;
+    if (!birth->thread) {
+      newborn = std::make_shared<Guest>(options_.state_dir);
+      newborn->home_pid = birth->home_tid;
+      newborn->pid = child;
+      newborn->ear = std::move(birth->ear->fd);
+      newborn->guard_first = birth->ear->hello.guard_first;
+      newborn->guard_last = birth->ear->hello.guard_last;
+      newborn->files = parent.guest->files;
+      newborn->home_vmas = parent.guest->home_vmas;
+      newborn->header = parent.guest->header;
+      newborn->header.pid = newborn->home_pid;
+      newborn->command = parent.guest->command;
+      newborn->home_uid = parent.guest->home_uid;
+      newborn->home_dirty = parent.guest->home_dirty;
+      if (birth->vfork) {
+        newborn->vfork_parent = parent.guest->pid;
+        ++parent.guest->vfork_children;
+      }
+      guests_[newborn->home_pid] = newborn;
+      guest = newborn.get();
+    }
+    t->guest = guest;
+    t->status = Fd(open_status(guest->pid, child));
+    guest->threads[child] = t;
+    threads_[child] = t;
+  }
+  if (!right_number) {
+    fmt::print(stderr, "omig-host: a child of {} got the wrong number; it is ended\n", parent.guest->home_pid);
+    kill(child, SIGKILL);
+  }
+  if (newborn) std::thread([this, newborn] { ear_loop(newborn); }).detach();
+  if (birth->born) birth->born->set_value(right_number);
+  t->stopped = true;
+  if (t->guest->freezing) {
+    t->frozen = true;
+  } else {
+    resume(*t);
+  }
+}
+
+void Visit::on_death(pid_t tid, int status) {
+  std::shared_ptr<Guest> over;
+  std::shared_ptr<GuestThread> t;
+  {
+    const std::lock_guard lock(mutex_);
+    unclaimed_stops_.erase(tid);
+    const auto it = threads_.find(tid);
+    if (it == threads_.end()) {
+      if (tid == cell_.init) {  // the whole pid namespace is gone
+        for (auto& [pid, guest] : guests_) guest->ending = true;
+      }
+      return;
+    }
+    t = it->second;
+    threads_.erase(it);
+    Guest* guest = t->guest;
+    if (guest->pid == tid) {
+      over = guests_[guest->home_pid];
+    } else {
+      guest->threads.erase(tid);
+    }
+  }
+  if (t->birth && t->birth->born) t->birth->born->set_value(false);
+  if (over) finish_guest(over, status);
+}
+
+// The whole guest process is gone. If that was its own doing (a fatal signal), home must see the same death.
+void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
+  bool tell = false;
+  {
+    const std::lock_guard lock(mutex_);
+    tell = WIFSIGNALED(status) && !guest->ending;
+    guest->ending = true;
+  }
+  if (tell) {
+    const u64 signal = static_cast<u64>(WTERMSIG(status));
+    ear_frame(*guest, wire::Type::die, 0, &signal, sizeof signal);
+  }
+  const std::lock_guard lock(mutex_);
+  for (auto& [tid, t] : guest->threads) {
+    shutdown(t->link.get(), SHUT_WR);
+    threads_.erase(tid);
+  }
+  if (guest->vfork_parent != 0) {
+    for (auto& [pid, other] : guests_) {
+      if (other->pid == guest->vfork_parent && other->vfork_children > 0) --other->vfork_children;
+    }
+  }
+  guests_.erase(guest->home_pid);
+  cell_.reap_inside();
+}
+
+bool Visit::freeze(Guest& guest, std::string* reason) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (guest.vfork_children > 0) {
+      *reason = "busy: vfork in progress, try again";
+      return false;
+    }
+    for (auto& [tid, t] : guest.threads) {
+      if (t->group_stopped) {
+        *reason = "it is stopped by a signal; continue it first (kill -CONT)";
+        return false;
+      }
+      if (t->restart_at_home && t->in_call) {
+        *reason = "busy: it sleeps in a call that began before it left home, try again when that ends";
+        return false;
+      }
+    }
+    guest.freezing = true;
+  }
+  const auto deadline = SteadyClock::now() + kGuestFreezeLimit;
+  std::vector<pid_t> interrupted;
+  for (;;) {
+    bool all = true;
+    {
+      const std::lock_guard lock(mutex_);
+      if (guest.ending || guest.threads.empty()) {
+        *reason = "it ended";
+        guest.freezing = false;
+        return false;
+      }
+      for (auto& [tid, t] : guest.threads) {
+        if (t->frozen) continue;
+        all = false;
+        if (std::find(interrupted.begin(), interrupted.end(), tid) == interrupted.end()) {
+          ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+          interrupted.push_back(tid);
+        }
+        if (t->in_call && t->abortable && !t->aborting) kick(*t);
+      }
+      for (auto& [pid, other] : guests_) all = all && !(other.get() == &guest && guest.vfork_children > 0);
+    }
+    if (all) return true;
+    if (SteadyClock::now() > deadline) break;
+    pump(5);
+  }
+  *reason = "busy: it does not stop now (a call at home cannot be interrupted), try again";
+  unfreeze(guest);
+  return false;
+}
+
+void Visit::unfreeze(Guest& guest) {
+  std::vector<std::shared_ptr<GuestThread>> frozen;
+  {
+    const std::lock_guard lock(mutex_);
+    guest.freezing = false;
+    for (auto& [tid, t] : guest.threads) {
+      if (t->frozen) frozen.push_back(t);
+    }
+  }
+  for (const auto& t : frozen) {
+    for (const image::Pending& held : guest.held) {
+      if (held.tid != t->home_tid) continue;
+      siginfo_t info;
+      memcpy(&info, held.siginfo, sizeof info);
+      encode_siginfo(&info);
+      syscall(SYS_rt_tgsigqueueinfo, guest.pid, t->tid, info.si_signo, &info);
+    }
+    resume(*t, t->held_signal);
+  }
+  guest.held.clear();
+}
+
+}  // namespace omig::host

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+// One visit: the guests that one omig-host serves (a program that arrived, and the children it forked since).
+//
+// Threads of the host, and what each may touch:
+//   tracer    the process' first thread. Everything ptrace: stops, signals, freezes, batches. Others hand it work with post() or
+//             on_tracer(). It never waits for a deputy.
+//   workers   receive notifications and serve them, blocking as long as home does (forward.cpp, special.cpp). A worker that takes a call
+//             makes sure another one is waiting for the next.
+//   ears      one per guest process: reads the signals that arrive at home (signals.cpp).
+//   movers    one per move in progress (moves.cpp); one move at a time.
+//   doorway   accepts links and commanders (channel.cpp).
+//
+// One mutex guards who exists and who is in which call. Lock order: moves_mutex_, fork_mutex_, mutex_, Guest::ear_mutex. Nobody
+// blocks on a link, on a process or on the tracer while holding mutex_.
+//
+// State of a guest thread: running -> in a call (a worker holds its notification) -> aborting (the deputy was told to give up) -> running;
+// any of them -> frozen (stopped for a move). See SIGNALS.md's machine.
+#pragma once
+
+#include <linux/seccomp.h>
+#include <signal.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "homed/host/cell.h"
+#include "homed/host/channel.h"
+#include "homed/host/depart.h"
+#include "homed/host/source.h"
+#include "lib/syscalls/marshal.h"
+
+namespace omig::host {
+
+using SteadyClock = std::chrono::steady_clock;
+
+struct Guest;
+
+struct GuestThread {
+  pid_t tid = 0;       // here
+  i32 home_tid = 0;
+  Guest* guest = nullptr;
+  u32 slot = 0;
+  Fd link;
+  Fd status;           // /proc/.../status, for the masks
+  u64 seq = 0;
+
+  // The call a worker is serving for this thread.
+  bool in_call = false;
+  bool abortable = false;
+  bool aborting = false;
+  u64 call_seq = 0;
+  SteadyClock::time_point call_since{};
+  std::optional<u64> temporary_mask;  // of ppoll and friends
+  u64 temporary_mask_address = 0;
+  // How the interrupted call is to continue, set when it is answered -ERESTARTSYS (SIGNALS.md R6, R7).
+  bool eintr_ok = false;
+  syscalls::Restart restart = syscalls::Restart::never;
+  u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC here; the next call with these arguments is its rest
+  std::array<u64, 4> sleep_call{};
+  bool restart_at_home = false;
+
+  // ptrace
+  bool stopped = false;   // in a stop the tracer has not continued
+  bool frozen = false;    // stopped for a move
+  bool group_stopped = false;
+  bool in_trace_stop = false;  // stopped before fork or clone; a job will continue it
+  int held_signal = 0;
+  bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)
+  user_regs_struct saved_regs{};
+
+  // A child in the making: what the tracer gives the process or thread that is about to be born.
+  struct Birth {
+    i32 home_tid = 0;
+    std::optional<Arrival> link, ear;
+    bool thread = false;
+    bool vfork = false;
+    std::array<u64, 6> original_args{};
+    std::shared_ptr<std::promise<bool>> born;
+  };
+  std::unique_ptr<Birth> birth;
+};
+
+struct Guest {
+  i32 home_pid = 0;
+  pid_t pid = 0;  // here
+  std::map<pid_t, std::shared_ptr<GuestThread>> threads;
+  Fd ear;
+  std::mutex ear_mutex;  // writes to the ear's link
+  u64 ear_excluded = 0;
+  u64 ear_seq = 0;
+  std::map<u64, std::shared_ptr<std::promise<void>>> ear_acks;
+  u32 guard_first = 0, guard_last = 0;
+  u32 home_uid = 0;
+
+  FileCatalogue files;
+  std::vector<image::Vma> home_vmas;
+  image::Header header;  // mm, auxv, limits as they were
+  std::string command;
+  std::vector<image::Pending> held;  // signals taken out of their delivery by a capture, to be given back if the move fails
+  SteadyClock::time_point since = SteadyClock::now();
+  std::atomic<u64> calls = 0;
+
+  bool freezing = false;
+  bool ending = false;    // its death is our doing: no `die` for the deputy
+  bool home_dirty = false;  // an attempt to go home left pages there
+  bool stopped_from_home = false;
+  bool stop_announced = false;
+  int vfork_children = 0;   // a parent in vfork cannot be stopped
+  pid_t vfork_parent = 0;
+  bool coming_home = false;
+
+  explicit Guest(const std::string& state_dir) : files(state_dir) {}
+};
+
+struct VisitOptions {
+  std::string state_dir, node;
+  std::array<u8, 4> address{};
+  Token token{};
+  ClusterKey key{};
+  std::string home_name;
+  i64 monotonic_offset_ns = 0;  // home's clock minus ours
+  i64 boottime_offset_ns = 0;
+};
+
+class Visit {
+ public:
+  Visit(VisitOptions options, Cell cell, const EngineHead& head);
+
+  Doorway& door() { return door_; }
+  Cell& cell() { return cell_; }
+  // Takes over a restored guest and its links; nothing runs yet.
+  void adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links, Arrival ear,
+             const std::vector<std::optional<FileId>>& file_ids);
+  // Home's copy of the memory is given back: the program lives here now. Before run().
+  void discard_home_memory();
+  // Lets it run and serves until the last guest is gone.
+  void run();
+
+ private:
+  friend class Homecoming;
+  // tracer.cpp
+  void pump(int timeout_ms);
+  void drain_waits();
+  void on_stop(pid_t tid, int status);
+  void on_death(pid_t tid, int status);
+  void on_event_stop(GuestThread& t, int signal);
+  void on_seccomp_stop(GuestThread& t);
+  void on_birth_event(GuestThread& parent, int event);
+  void bind_child(GuestThread& parent, pid_t child);
+  void finish_guest(std::shared_ptr<Guest> guest, int status);
+  void resume(GuestThread& t, int signal = 0);
+  bool freeze(Guest& guest, std::string* reason);  // on the tracer thread
+  void unfreeze(Guest& guest);
+  void post(std::function<void()> work);
+  void on_tracer(const std::function<void()>& work);  // waits until it is done
+
+  // signals.cpp
+  void ear_loop(std::shared_ptr<Guest> guest);
+  void deliver_process(Guest& guest, siginfo_t info);
+  void deliver_thread(GuestThread& t, siginfo_t info);
+  void on_signal_stop(GuestThread& t, int signal);
+  void on_group_stop(GuestThread& t, int signal);
+  void kick(GuestThread& t);          // mutex_ held
+  void scan();
+  void interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool eintr_ok);
+  bool exclude(Guest& guest, u64 mask, milliseconds timeout);  // waits for the ear's word
+  bool ear_frame(Guest& guest, wire::Type type, u64 seq, const void* body, size_t bytes);
+
+  // forward.cpp
+  void worker();
+  void start_worker();
+  struct WorkerBuffers {
+    syscalls::Prepared call;
+    std::vector<u8> output;
+  };
+  void serve(const seccomp_notif& n, WorkerBuffers& buffers);
+  void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, const u64 args[6], WorkerBuffers& buffers);
+  // Sends a prepared call and waits. False: the notification has been dealt with (link gone, interrupted).
+  bool exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row, WorkerBuffers& buffers, wire::Reply* reply);
+  bool begin_call(GuestThread& t, bool abortable);
+  void end_call(GuestThread& t);
+  void answer(u64 notification, i64 value);
+  void answer_continue(u64 notification);
+  void deputy_gone(Guest& guest);
+  void adjust_sleep(GuestThread& t, const seccomp_notif& n, u64 args[6], WorkerBuffers& buffers);
+  void remember_sleep(GuestThread& t, const seccomp_notif& n);
+  // A call with plain numbers (and optional input bytes behind relocations) for our own purposes.
+  long home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {},
+                 std::span<const wire::Reloc> relocs = {}, std::span<const wire::Out> outs = {}, std::vector<u8>* output = nullptr);
+
+  // special.cpp: true when it has answered; false: forward it like any other.
+  bool special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, u64 args[6], WorkerBuffers& buffers);
+  bool special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_sigaction(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_close_range(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_open(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  void after_signalfd(GuestThread& t, const seccomp_notif& n, i64 result);
+  void birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6> args);
+
+  // moves.cpp
+  MoveReport go_home(std::shared_ptr<Guest> guest);
+  MoveReport go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const std::string& node);
+  void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
+  bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen
+
+  // commander.cpp
+  void commander(Fd fd);
+  nlohmann::json obey(const nlohmann::json& order);
+
+  std::shared_ptr<GuestThread> find_thread(pid_t tid);
+  std::shared_ptr<Guest> find_guest(i32 home_pid);
+
+  VisitOptions options_;
+  Cell cell_;
+  EngineHead head_;
+  Fd listener_;
+  Fd sigchld_, wakeup_;
+  std::thread::id tracer_id_;
+
+  std::mutex moves_mutex_;
+  std::mutex fork_mutex_;
+  std::mutex mutex_;
+  std::unordered_map<pid_t, std::shared_ptr<GuestThread>> threads_;
+  std::map<i32, std::shared_ptr<Guest>> guests_;
+  std::map<pid_t, int> unclaimed_stops_;  // children whose first stop came before their parent's event
+  std::deque<std::function<void()>> posted_;
+  std::mutex posted_mutex_;
+
+  std::atomic<int> idle_workers_ = 0;
+  SteadyClock::time_point busy_until_{};  // signals are about: scan often
+  SteadyClock::time_point last_scan_{};
+  Doorway door_;  // last: its threads use all of the above
+};
+
+// Guest memory for the marshaller.
+class GuestMemory final : public syscalls::Memory {
+ public:
+  explicit GuestMemory(pid_t pid) : pid_(pid) {}
+  bool read(GuestAddr from, void* to, u64 bytes) override { return bytes == 0 || read_memory(pid_, from.value, to, bytes); }
+  bool write(GuestAddr to, const void* from, u64 bytes) override { return bytes == 0 || write_memory(pid_, to.value, from, bytes); }
+
+ private:
+  pid_t pid_;
+};
+
+// siginfo codes the kernel refuses from others travel encoded (SIGNALS.md R0).
+void encode_siginfo(siginfo_t* info);
+bool decode_siginfo(siginfo_t* info);  // true: it was encoded
+
+}  // namespace omig::host
