@@ -178,7 +178,7 @@ Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out
   static thread_local Plan plan;
   plan.begin(row, args, memory, out);
   if (row.route == Route::absent) return plan.fail(-ENOSYS);
-  if (row.route == Route::come_home || row.route == Route::local) return Gathered::come_home;
+  if (row.route == Route::come_home || row.route == Route::local || row.route == Route::traced) return Gathered::come_home;
   plan.set_flags(call_flags(row.nr, args));
   if (std::ranges::find(row.args, ShapeKind::special, &Shape::kind) != row.args.end()) {
     const Gathered result = gather_special(row, plan);

@@ -80,7 +80,7 @@ struct Prepared {
 // write comes home, because programs check a regular file's write for completeness and a datagram must not be cut.
 inline constexpr u64 kMaxTransfer = 64u << 20;
 
-// Works for any row with shapes, `special` ones included. Local rows and rows whose arguments are structures of the guest's
+// Works for any row with shapes, `special` ones included. Local and traced rows, and rows whose arguments are structures of the guest's
 // own address space (execve's arrays) answer come_home.
 Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out);
 
