@@ -57,6 +57,7 @@ string omctl() {
 class LabTest : public testing::Test {
  protected:
   void SetUp() override {
+    ASSERT_EQ(access(omctl().c_str(), X_OK), 0) << "set OMCTL to the omctl to be tested, not " << omctl();
     char name[] = "/tmp/omig-lab-test.XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     base_ = name;
@@ -65,6 +66,7 @@ class LabTest : public testing::Test {
   }
 
   void TearDown() override {
+    if (base_.empty()) return;
     lab("down 2>/dev/null");
     EXPECT_EQ(left_over(), "");
     fs::remove_all(base_);

@@ -89,6 +89,7 @@ class Session {
       Ready ready;
       while (fifos_.next(&ready)) waiting.push_back(ready);
       if (!waiting.empty() && static_cast<int>(waiting.size()) >= waiting.front().parties) {
+        wait_until_blocked(waiting);
         if (flavour_ == Flavour::moved) move_all(waiting);
         if (flavour_ == Flavour::away && !asked_where_) check_away(waiting.front().pid);
         fifos_.go(waiting.size());
@@ -100,12 +101,16 @@ class Session {
   }
 
  private:
+  // In every flavour: what go makes happen may not come before the call that it is meant for.
+  static void wait_until_blocked(const std::vector<Ready>& parties) {
+    auto end = Clock::now() + std::chrono::seconds(10);
+    for (const Ready& ready : parties)
+      while (ready.state == "blocked" && !all_asleep(ready.pid) && is_alive(ready.pid) && Clock::now() < end)
+        pause_ms(1);
+  }
+
   void move_all(const std::vector<Ready>& parties) {
     auto start = Clock::now();
-    for (const Ready& ready : parties)
-      while (ready.state == "blocked" && !all_asleep(ready.pid) && is_alive(ready.pid) &&
-             Clock::now() < start + std::chrono::seconds(10))
-        pause_ms(1);
     int moves = first_ ? plan_.first_moves : plan_.later_moves;
     if (!plan_.stays.empty()) moves = 1;
     first_ = false;
