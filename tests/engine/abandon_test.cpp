@@ -153,7 +153,9 @@ TEST(Abandon, TheHostDiesWhileTheyLink) {
       frozen.prepare(listener.port(), listener.token(), accepted % 2);
       frozen.divert();
     }
-    for (size_t i = 0; i < accepted; ++i) listener.accept();
+    std::vector<Link> links;
+    for (size_t i = 0; i < accepted; ++i) links.push_back(listener.accept());
+    links.clear();
     listener.close();
     states_at_home(subject);
     EXPECT_EQ(descriptors(subject.pid()).size(), 3u);
