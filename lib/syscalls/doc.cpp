@@ -64,7 +64,8 @@ std::string syscall_page() {
   constexpr Line kLines[] = {
       {Route::local, "by the visited node's kernel, at native speed"},
       {Route::home, "forwarded to the deputy, which executes it with the program's real files, ids and children"},
-      {Route::traced, "stopped just before: the host has the child made at home, then lets it happen here with the same number"},
+      {Route::traced,
+       "stopped just before: the host has the child made at home, then lets it happen here with the same number"},
       {Route::special, "the host does its part here and forwards the rest"},
       {Route::come_home, "the process goes home first and executes it there"},
       {Route::absent, "answered as by a kernel without the call"},

@@ -39,7 +39,8 @@ void allow_if(const Context& context, u32 nr, const std::string& name, scmp_arg_
 // notified() in table.cpp, said in libseccomp's words: several rules of one call are alternatives.
 void allow_by_arguments(const Context& context) {
   allow_if(context, __NR_mmap, "mmap", SCMP_CMP64(3, SCMP_CMP_MASKED_EQ, kMapKindMask, kMapPrivateAnonymous));
-  allow_if(context, __NR_clock_nanosleep, "clock_nanosleep", SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, kAbsoluteTime, kAbsoluteTime));
+  allow_if(context, __NR_clock_nanosleep, "clock_nanosleep",
+           SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, kAbsoluteTime, kAbsoluteTime));
   for (u64 bit = 1; bit <= kSignalMask; bit <<= 1) {
     // libseccomp has no "not equal under a mask": a signal that differs from SIGCHLD in any bit is another one.
     allow_if(context, __NR_rt_sigaction, "rt_sigaction", SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, bit, ~u64{SIGCHLD} & bit));
@@ -72,7 +73,8 @@ std::vector<sock_filter> build_filter() {
   for (const Row& row : rows()) {
     if (row.route == Route::local) allow(context, row.nr, std::string(row.name));
     if (row.route == Route::traced) {
-      check(seccomp_rule_add(context.get(), SCMP_ACT_TRACE(0), static_cast<int>(row.nr), 0), "tracing " + std::string(row.name));
+      check(seccomp_rule_add(context.get(), SCMP_ACT_TRACE(0), static_cast<int>(row.nr), 0),
+            "tracing " + std::string(row.name));
     }
   }
   allow_by_arguments(context);

@@ -89,8 +89,7 @@ Gathered gather_shape(Plan& plan, u32 index, const Shape& shape) {
   switch (shape.kind) {
     case ShapeKind::value:
     case ShapeKind::fd:
-    case ShapeKind::length_io:
-      break;
+    case ShapeKind::length_io: break;
     case ShapeKind::path: plan.string(slot, value, 4096); break;
     case ShapeKind::string: plan.string(slot, value, shape.size); break;
     case ShapeKind::in: plan.input(slot, value, shape.size); break;
@@ -178,7 +177,8 @@ Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out
   static thread_local Plan plan;
   plan.begin(row, args, memory, out);
   if (row.route == Route::absent) return plan.fail(-ENOSYS);
-  if (row.route == Route::come_home || row.route == Route::local || row.route == Route::traced) return Gathered::come_home;
+  if (row.route == Route::come_home || row.route == Route::local || row.route == Route::traced)
+    return Gathered::come_home;
   plan.set_flags(call_flags(row.nr, args));
   if (std::ranges::find(row.args, ShapeKind::special, &Shape::kind) != row.args.end()) {
     const Gathered result = gather_special(row, plan);

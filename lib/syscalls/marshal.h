@@ -56,8 +56,9 @@ struct Prepared {
   // Frame + Call + Reloc[] + Out[] + input bytes, contiguous and ready to be sent. The caller patches frame().seq and
   // otherwise leaves it as it is: scatter() compares what comes back with what was sent, and writes only what changed.
   Bytes message;
-  // Where the reply's output bytes go: in the order of the Outs. `bytes` is an upper bound; for variable outs (Out.unit, Out.length_at) the
-  // reply's stream is [u32 actual length, bytes] for every Out, see PROTOCOL.md (all outs are length-prefixed).
+  // Where the reply's output bytes go: in the order of the Outs. `bytes` is an upper bound; for variable outs
+  // (Out.unit, Out.length_at) the reply's stream is [u32 actual length, bytes] for every Out, see PROTOCOL.md (all outs
+  // are length-prefixed).
   struct Target {
     GuestAddr to;
     u64 bytes;
@@ -80,16 +81,16 @@ struct Prepared {
 // write comes home, because programs check a regular file's write for completeness and a datagram must not be cut.
 inline constexpr u64 kMaxTransfer = 64u << 20;
 
-// Works for any row with shapes, `special` ones included. Local and traced rows, and rows whose arguments are structures of the guest's
-// own address space (execve's arrays) answer come_home.
+// Works for any row with shapes, `special` ones included. Local and traced rows, and rows whose arguments are
+// structures of the guest's own address space (execve's arrays) answer come_home.
 Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out);
 
-// `bytes` is the reply's output stream. Returns the value to answer: reply.ret, or -EFAULT when the guest's memory could
-// not be written (then as much as possible was).
+// `bytes` is the reply's output stream. Returns the value to answer: reply.ret, or -EFAULT when the guest's memory
+// could not be written (then as much as possible was).
 long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory);
 
-// For special calls built by hand (homed/host/special.cpp): a call whose arguments are numbers, with optional input bytes
-// addressed by relocations.
+// For special calls built by hand (homed/host/special.cpp): a call whose arguments are numbers, with optional input
+// bytes addressed by relocations.
 void build_call(u32 nr, const u64 args[6], std::span<const u8> input, std::span<const wire::Reloc> relocs,
                 std::span<const wire::Out> outs, u32 scratch_bytes, Prepared* out);
 

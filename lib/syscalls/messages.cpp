@@ -17,13 +17,13 @@ namespace {
 // struct msghdr and mmsghdr as the kernel sees them.
 constexpr u32 kName = 0, kNameBytes = 8, kIov = 16, kIovCount = 24, kControl = 32, kControlBytes = 40, kFlags = 48;
 constexpr u32 kHeaderBytes = 56;
-constexpr u32 kMessageBytes = 56;   // mmsghdr.msg_len
+constexpr u32 kMessageBytes = 56;  // mmsghdr.msg_len
 constexpr u32 kArrayEntryBytes = 64;
 static_assert(sizeof(msghdr) == kHeaderBytes && sizeof(mmsghdr) == kArrayEntryBytes);
 
-constexpr u32 kMaxAddressBytes = 128;     // sizeof(struct sockaddr_storage)
+constexpr u32 kMaxAddressBytes = 128;      // sizeof(struct sockaddr_storage)
 constexpr u64 kMaxControlBytes = 1 << 20;  // far above net.core.optmem_max, the kernel's own limit
-constexpr u32 kMaxMessages = 1024;        // UIO_MAXIOV: more are cut by the kernel
+constexpr u32 kMaxMessages = 1024;         // UIO_MAXIOV: more are cut by the kernel
 constexpr u64 kMaxOptionBytes = 1 << 20;
 
 // An output whose unit is so large that any positive result covers it: the length in scratch alone decides, and the
@@ -144,7 +144,8 @@ void gather_address_out(Plan& plan, u32 index, u32 length_index) {
   plan.output(length, length_pointer, 4);
 }
 
-// getsockopt(fd, level, name, value, length): many options read the value's first bytes as well, so it travels both ways.
+// getsockopt(fd, level, name, value, length): many options read the value's first bytes as well, so it travels both
+// ways.
 Gathered gather_get_option(Plan& plan) {
   if (static_cast<i32>(plan.arg(1)) == IPPROTO_TCP && static_cast<i32>(plan.arg(2)) == TCP_ZEROCOPY_RECEIVE) {
     return Gathered::come_home;

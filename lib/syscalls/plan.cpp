@@ -248,8 +248,8 @@ Gathered Plan::iovecs(Slot slot, u64 pointer, u64 count, const DataOut* data, u6
   return Gathered::ready;
 }
 
-// An input that was noted and turned out to be unreadable: home's kernel gets a bad pointer in its place, and nothing of
-// it comes back.
+// An input that was noted and turned out to be unreadable: home's kernel gets a bad pointer in its place, and nothing
+// of it comes back.
 void Plan::poison(std::size_t index) {
   Segment& segment = segments_[index];
   for (std::size_t i = 0; i < links_.size();) {
@@ -270,8 +270,8 @@ void Plan::poison(std::size_t index) {
 bool Plan::write_message() {
   const u32 needed = std::max<u32>(in_bytes_, 8);  // something to point at, also for a call without data
   room_base_ = align_up(needed, room_align_);
-  const u64 tables = sizeof(wire::Frame) + sizeof(wire::Call) + links_.size() * sizeof(wire::Reloc) +
-                     outs_.size() * sizeof(wire::Out);
+  const u64 tables =
+      sizeof(wire::Frame) + sizeof(wire::Call) + links_.size() * sizeof(wire::Reloc) + outs_.size() * sizeof(wire::Out);
   Bytes& message = out_->message;
   message.resize(tables + in_bytes_);
   u8* input = message.data() + tables;

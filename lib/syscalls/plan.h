@@ -6,13 +6,13 @@
 // that must be looked at, strings) are staged at once; data is only noted and read from the guest straight into the
 // message at the end, when the sizes of the tables in front of it are known.
 //
-// Pointers. The kernel's own answer to a bad pointer depends on the call, the descriptor and the order of its checks, so
-// nothing here answers EFAULT by itself if it can be avoided: home's kernel is given a pointer that is bad in the same
-// way. NULL, the first page and addresses beyond user space are the same everywhere and pass unchanged; a buffer that
-// would reach beyond user space becomes kBeyondUserSpace; an input that cannot be read becomes kUnmapped. A guest's
-// number never travels as a pointer otherwise: at home it would be the deputy's memory. What cannot be known without
-// touching it is whether an output can be written: then the call is executed and EFAULT is answered afterwards, as far
-// as POSIX lets a program tell the difference.
+// Pointers. The kernel's own answer to a bad pointer depends on the call, the descriptor and the order of its checks,
+// so nothing here answers EFAULT by itself if it can be avoided: home's kernel is given a pointer that is bad in the
+// same way. NULL, the first page and addresses beyond user space are the same everywhere and pass unchanged; a buffer
+// that would reach beyond user space becomes kBeyondUserSpace; an input that cannot be read becomes kUnmapped. A
+// guest's number never travels as a pointer otherwise: at home it would be the deputy's memory. What cannot be known
+// without touching it is whether an output can be written: then the call is executed and EFAULT is answered afterwards,
+// as far as POSIX lets a program tell the difference.
 #pragma once
 
 #include <vector>
@@ -21,9 +21,9 @@
 
 namespace omig::syscalls {
 
-inline constexpr u64 kUserTop = 0x7ffffffff000;             // TASK_SIZE_MAX of x86-64 with four page-table levels
+inline constexpr u64 kUserTop = 0x7ffffffff000;  // TASK_SIZE_MAX of x86-64 with four page-table levels
 inline constexpr u64 kBeyondUserSpace = 0xffff800000000000;
-inline constexpr u64 kUnmapped = 0x1000;                    // below vm.mmap_min_addr, never mapped
+inline constexpr u64 kUnmapped = 0x1000;  // below vm.mmap_min_addr, never mapped
 
 // A place in the scratch image: inputs count from 0, room for outputs from kRoomBit (it lies behind the inputs).
 struct Ref {
@@ -61,7 +61,8 @@ class Plan {
   bool input(Slot slot, u64 pointer, u64 bytes, Ref* at = nullptr, u32 align = 0);
   // The same, copied at once, so that it can be looked at and changed through staged().
   bool fetch(Slot slot, u64 pointer, u64 bytes, Ref* at);
-  // The same for a structure whose readable part may be shorter: the rest is zero. Returns how much was readable; 0: bad.
+  // The same for a structure whose readable part may be shorter: the rest is zero. Returns how much was readable; 0:
+  // bad.
   u64 fetch_prefix(Slot slot, u64 pointer, u64 bytes, Ref* at);
   void string(Slot slot, u64 pointer, u32 most);
   // Makes `slot` point at room for output.
@@ -104,7 +105,7 @@ class Plan {
 
  private:
   struct Segment {
-    u32 at;         // scratch offset
+    u32 at;  // scratch offset
     u32 bytes;
     u32 staged_at;  // in staging_, or kNotStaged
     u64 guest;
@@ -142,14 +143,14 @@ class Plan {
 
 // The rows that are code (ShapeKind::special). Each returns what gather() returns, without finish().
 Gathered gather_special(const Row& row, Plan& plan);
-bool gather_ioctl(u64 request, Plan& plan);                     // false: unknown, come home (ioctls.cpp)
-Gathered gather_message(Plan& plan, u32 index, bool is_output);                   // messages.cpp
+bool gather_ioctl(u64 request, Plan& plan);                      // false: unknown, come home (ioctls.cpp)
+Gathered gather_message(Plan& plan, u32 index, bool is_output);  // messages.cpp
 Gathered gather_messages(Plan& plan, u32 index, u32 count_index, bool is_output);
 void gather_address_in(Plan& plan, u32 index, u64 bytes);
 void gather_address_out(Plan& plan, u32 index, u32 length_index);
 Gathered gather_get_option(Plan& plan);
 Gathered gather_set_option(Plan& plan);
-Gathered gather_files(u32 nr, Plan& plan);                      // special_files.cpp
-Gathered gather_system(u32 nr, Plan& plan);                     // special_system.cpp
+Gathered gather_files(u32 nr, Plan& plan);   // special_files.cpp
+Gathered gather_system(u32 nr, Plan& plan);  // special_system.cpp
 
 }  // namespace omig::syscalls

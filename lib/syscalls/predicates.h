@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the guest's
-// program) both read these constants, and a test runs one against the other.
+// The three rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the
+// guest's program) both read these constants, and a test runs one against the other.
 #pragma once
 
 #include <sys/mman.h>

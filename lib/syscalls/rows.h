@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The vocabulary in which the table's rows are written, and where the rows are: one file per area of the kernel, so that
-// a reader finds a call by what it is about. table.cpp merges them.
+// The vocabulary in which the table's rows are written, and where the rows are: one file per area of the kernel, so
+// that a reader finds a call by what it is about. table.cpp merges them.
 #pragma once
 
 #include "lib/syscalls/table.h"
@@ -26,8 +26,8 @@ using Shapes = std::array<Shape, 6>;
 // Numbers.
 inline constexpr Shape num{};
 inline constexpr Shape fd{ShapeKind::fd};
-// Strings. A name longer than the kernel's limit is sent cut there, without its NUL, so that home's kernel refuses it as
-// the visited one would.
+// Strings. A name longer than the kernel's limit is sent cut there, without its NUL, so that home's kernel refuses it
+// as the visited one would.
 inline constexpr Shape path{ShapeKind::path};
 constexpr Shape str(u32 most) { return {ShapeKind::string, 0, most}; }
 // Structures of a fixed size.

@@ -9,7 +9,8 @@ using namespace dsl;
 
 constexpr u32 kEpollEventBytes = 12;  // packed on x86-64
 constexpr std::string_view kMask = "The host applies the signal mask in the guest; home waits without one.";
-constexpr std::string_view kSignalfd = "The host keeps the mask's signals pending at home, where the descriptor reads them.";
+constexpr std::string_view kSignalfd =
+    "The host keeps the mask's signals pending at home, where the descriptor reads them.";
 
 constexpr Row kRows[] = {
     home(7, "poll", block, {code, num, num}),

@@ -7,8 +7,7 @@ namespace {
 
 using namespace dsl;
 
-constexpr std::string_view kReadCut =
-    "A count above 64 MiB is cut to 64 MiB: a short read, also from a regular file.";
+constexpr std::string_view kReadCut = "A count above 64 MiB is cut to 64 MiB: a short read, also from a regular file.";
 constexpr std::string_view kWriteCut = "More than 64 MiB in one call comes home, so that no write is cut.";
 
 constexpr Row kRows[] = {

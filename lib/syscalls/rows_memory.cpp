@@ -13,8 +13,9 @@ constexpr std::string_view kKeys = "Protection keys are not carried.";
 constexpr std::string_view kNuma = "Memory policy is a matter of home's nodes.";
 
 constexpr Row kRows[] = {
-    special(9, "mmap", never, {num, num, num, num, fd, num},
-            "Private anonymous memory is local. A private file mapping is made from home's file; shared ones come home."),
+    special(
+        9, "mmap", never, {num, num, num, num, fd, num},
+        "Private anonymous memory is local. A private file mapping is made from home's file; shared ones come home."),
     local(10, "mprotect"),
     local(11, "munmap"),
     local(12, "brk"),

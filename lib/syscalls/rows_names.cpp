@@ -10,8 +10,8 @@ using namespace dsl;
 constexpr u32 kStatBytes = 144;
 constexpr u32 kStatfsBytes = 120;
 constexpr u32 kStatxBytes = 256;
-constexpr u32 kXattrMost = 65536;            // XATTR_SIZE_MAX and XATTR_LIST_MAX
-constexpr Shape kXattrName = str(256);       // XATTR_NAME_MAX and the NUL
+constexpr u32 kXattrMost = 65536;       // XATTR_SIZE_MAX and XATTR_LIST_MAX
+constexpr Shape kXattrName = str(256);  // XATTR_NAME_MAX and the NUL
 constexpr std::string_view kProc = "The guest's own links under /proc (exe, cwd, fd) are answered as at home.";
 constexpr std::string_view kMounts = "Changes the mounts that the program itself lives in.";
 

@@ -15,8 +15,9 @@ constexpr std::string_view kDeputyScheduling = "The deputy's own value at home."
 constexpr Row kRows[] = {
     local(24, "sched_yield"),
     local(39, "getpid", never, "The guest's pid namespace gives it home's number."),
-    traced(56, "clone", never, {num, num, num, num, num},
-            "A process is forked at home first; a thread gets its deputy thread first. Then the guest's own call goes on."),
+    traced(
+        56, "clone", never, {num, num, num, num, num},
+        "A process is forked at home first; a thread gets its deputy thread first. Then the guest's own call goes on."),
     traced(57, "fork", never, {}, "Forked at home first, then here with the same pid."),
     traced(58, "vfork", never, {}, "Forked at home first, then here with the same pid."),
     special(59, "execve", never, {path, code, code}, "Executed by the deputy at home; the visit ends there."),
@@ -60,7 +61,8 @@ constexpr Row kRows[] = {
     local(309, "getcpu"),
     home(314, "sched_setattr", never, {num, code, num}, "A real-time or deadline policy comes home."),
     home(315, "sched_getattr", never, {num, cap_by(2, 4096), num, num}, kDeputyScheduling),
-    special(322, "execveat", never, {fd, path, code, code, num}, "Executed by the deputy at home; the visit ends there."),
+    special(322, "execveat", never, {fd, path, code, code, num},
+            "Executed by the deputy at home; the visit ends there."),
     local(334, "rseq"),
     home(434, "pidfd_open", never, {num, num}),
     absent(435, "clone3", "Answered as by a kernel without it: libraries fall back to clone."),

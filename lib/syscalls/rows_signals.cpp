@@ -8,7 +8,8 @@ namespace {
 using namespace dsl;
 
 constexpr u32 kSiginfoBytes = 128;
-constexpr std::string_view kSending = "To itself: queued into the guest with home's pid in it. To others: sent at home.";
+constexpr std::string_view kSending =
+    "To itself: queued into the guest with home's pid in it. To others: sent at home.";
 
 constexpr Row kRows[] = {
     special(13, "rt_sigaction", never, {num, in(32), out(32), num},

@@ -8,7 +8,8 @@ namespace {
 using namespace dsl;
 
 constexpr u32 kTimexBytes = 208;
-constexpr std::string_view kRealOnly = "ITIMER_REAL; the timers of CPU time come home, because the CPU time is the guest's.";
+constexpr std::string_view kRealOnly =
+    "ITIMER_REAL; the timers of CPU time come home, because the CPU time is the guest's.";
 
 constexpr Row kRows[] = {
     home(35, "nanosleep", block, {in(16), both_always(16)}, "The deputy sleeps: the time left survives moves."),
@@ -30,7 +31,8 @@ constexpr Row kRows[] = {
     local(228, "clock_gettime"),
     local(229, "clock_getres"),
     home(230, "clock_nanosleep", block, {num, num, in(16), both_always(16)},
-         "Until an absolute time (TIMER_ABSTIME): here; for a while: the deputy sleeps, and the time left survives moves."),
+         "Until an absolute time (TIMER_ABSTIME): here; for a while: the deputy sleeps, and the time left survives "
+         "moves."),
     home(305, "clock_adjtime", never, {num, both(kTimexBytes)}),
 };
 

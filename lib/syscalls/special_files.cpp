@@ -26,17 +26,39 @@ Gathered gather_fcntl(Plan& plan) {
   const auto command = static_cast<int>(plan.arg(1));
   plan.set_restart(command == F_SETLKW || command == F_OFD_SETLKW ? Restart::restartable : Restart::never);
   switch (command) {
-    case F_DUPFD: case F_GETFD: case F_SETFD: case F_GETFL: case F_SETFL: case F_SETOWN: case F_GETOWN: case F_SETSIG:
-    case F_GETSIG: case F_SETLEASE: case F_GETLEASE: case F_NOTIFY: case F_DUPFD_CLOEXEC: case F_SETPIPE_SZ:
-    case F_GETPIPE_SZ: case F_ADD_SEALS: case F_GET_SEALS: case kDupfdQuery: case kCreatedQuery: case kCancelLock:
-      break;
-    case F_GETLK: case F_OFD_GETLK: plan.in_out(slot, value, kFlockBytes); break;
-    case F_SETLK: case F_SETLKW: case F_OFD_SETLK: case F_OFD_SETLKW: plan.input(slot, value, kFlockBytes); break;
+    case F_DUPFD:
+    case F_GETFD:
+    case F_SETFD:
+    case F_GETFL:
+    case F_SETFL:
+    case F_SETOWN:
+    case F_GETOWN:
+    case F_SETSIG:
+    case F_GETSIG:
+    case F_SETLEASE:
+    case F_GETLEASE:
+    case F_NOTIFY:
+    case F_DUPFD_CLOEXEC:
+    case F_SETPIPE_SZ:
+    case F_GETPIPE_SZ:
+    case F_ADD_SEALS:
+    case F_GET_SEALS:
+    case kDupfdQuery:
+    case kCreatedQuery:
+    case kCancelLock: break;
+    case F_GETLK:
+    case F_OFD_GETLK: plan.in_out(slot, value, kFlockBytes); break;
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW: plan.input(slot, value, kFlockBytes); break;
     case F_GETOWN_EX: plan.out(slot, value, 8); break;
     case F_SETOWN_EX: plan.input(slot, value, 8); break;
     case 17 /* F_GETOWNER_UIDS */: plan.out(slot, value, 8); break;
-    case F_GET_RW_HINT: case F_GET_FILE_RW_HINT: plan.out(slot, value, 8); break;
-    case F_SET_RW_HINT: case F_SET_FILE_RW_HINT: plan.input(slot, value, 8); break;
+    case F_GET_RW_HINT:
+    case F_GET_FILE_RW_HINT: plan.out(slot, value, 8); break;
+    case F_SET_RW_HINT:
+    case F_SET_FILE_RW_HINT: plan.input(slot, value, 8); break;
     default: return Gathered::come_home;
   }
   return Gathered::ready;
@@ -196,7 +218,8 @@ Gathered gather_statmount(Plan& plan) {
   if (bytes > kMaxTransfer) return Gathered::come_home;
   Ref at;
   // struct statmount begins with how much of it was written.
-  if (plan.room(argument(1), pointer, bytes, &at)) plan.output(at, pointer, bytes, 0, false, bytes >= 4 ? at : Ref{kNoLength});
+  if (plan.room(argument(1), pointer, bytes, &at))
+    plan.output(at, pointer, bytes, 0, false, bytes >= 4 ? at : Ref{kNoLength});
   return Gathered::ready;
 }
 

@@ -150,10 +150,18 @@ Gathered gather_semctl(Plan& plan) {
   const u64 value = plan.arg(3);
   Ref at;
   switch (static_cast<int>(plan.arg(2))) {
-    case IPC_RMID: case GETPID: case GETVAL: case GETNCNT: case GETZCNT: case SETVAL: break;
-    case IPC_STAT: case SEM_STAT: case SEM_STAT_ANY: plan.out(slot, value, sizeof(semid_ds)); break;
+    case IPC_RMID:
+    case GETPID:
+    case GETVAL:
+    case GETNCNT:
+    case GETZCNT:
+    case SETVAL: break;
+    case IPC_STAT:
+    case SEM_STAT:
+    case SEM_STAT_ANY: plan.out(slot, value, sizeof(semid_ds)); break;
     case IPC_SET: plan.input(slot, value, sizeof(semid_ds)); break;
-    case IPC_INFO: case SEM_INFO: plan.out(slot, value, sizeof(seminfo)); break;
+    case IPC_INFO:
+    case SEM_INFO: plan.out(slot, value, sizeof(seminfo)); break;
     // How many there are is known at home only: the most is sent, what home's kernel changes comes back.
     case GETALL: gather_soft(plan, 3, kMaxSemaphores * 2); break;
     case SETALL: plan.fetch_prefix(slot, value, kMaxSemaphores * 2, &at); break;
@@ -167,9 +175,12 @@ Gathered gather_msgctl(Plan& plan) {
   const u64 value = plan.arg(2);
   switch (static_cast<int>(plan.arg(1))) {
     case IPC_RMID: break;
-    case IPC_STAT: case MSG_STAT: case MSG_STAT_ANY: plan.out(slot, value, sizeof(msqid_ds)); break;
+    case IPC_STAT:
+    case MSG_STAT:
+    case MSG_STAT_ANY: plan.out(slot, value, sizeof(msqid_ds)); break;
     case IPC_SET: plan.input(slot, value, sizeof(msqid_ds)); break;
-    case IPC_INFO: case MSG_INFO: plan.out(slot, value, sizeof(msginfo)); break;
+    case IPC_INFO:
+    case MSG_INFO: plan.out(slot, value, sizeof(msginfo)); break;
     default: return Gathered::come_home;
   }
   return Gathered::ready;
@@ -216,12 +227,25 @@ Gathered gather_keyctl(Plan& plan) {
     gather_soft(plan, index, std::min<u64>(plan.arg(length_index), kMost));
   };
   switch (static_cast<int>(plan.arg(0))) {
-    case KEYCTL_GET_KEYRING_ID: case KEYCTL_REVOKE: case KEYCTL_CHOWN: case KEYCTL_SETPERM: case KEYCTL_CLEAR:
-    case KEYCTL_LINK: case KEYCTL_UNLINK: case KEYCTL_NEGATE: case KEYCTL_SET_REQKEY_KEYRING: case KEYCTL_SET_TIMEOUT:
-    case KEYCTL_ASSUME_AUTHORITY: case KEYCTL_SESSION_TO_PARENT: case KEYCTL_REJECT: case KEYCTL_INVALIDATE:
-    case KEYCTL_GET_PERSISTENT: case 30 /* KEYCTL_MOVE */: break;
+    case KEYCTL_GET_KEYRING_ID:
+    case KEYCTL_REVOKE:
+    case KEYCTL_CHOWN:
+    case KEYCTL_SETPERM:
+    case KEYCTL_CLEAR:
+    case KEYCTL_LINK:
+    case KEYCTL_UNLINK:
+    case KEYCTL_NEGATE:
+    case KEYCTL_SET_REQKEY_KEYRING:
+    case KEYCTL_SET_TIMEOUT:
+    case KEYCTL_ASSUME_AUTHORITY:
+    case KEYCTL_SESSION_TO_PARENT:
+    case KEYCTL_REJECT:
+    case KEYCTL_INVALIDATE:
+    case KEYCTL_GET_PERSISTENT:
+    case 30 /* KEYCTL_MOVE */: break;
     case KEYCTL_JOIN_SESSION_KEYRING: plan.string(argument(1), plan.arg(1), 4096); break;
-    case KEYCTL_UPDATE: case KEYCTL_INSTANTIATE:
+    case KEYCTL_UPDATE:
+    case KEYCTL_INSTANTIATE:
       if (plan.arg(3) > kMost) return Gathered::come_home;
       plan.input(argument(2), plan.arg(2), plan.arg(3));
       break;
@@ -230,7 +254,9 @@ Gathered gather_keyctl(Plan& plan) {
       plan.string(argument(3), plan.arg(3), 4096);
       break;
     // The result is the size there is, which may be more than was written.
-    case KEYCTL_DESCRIBE: case KEYCTL_READ: case KEYCTL_GET_SECURITY: soft_by(2, 3); break;
+    case KEYCTL_DESCRIBE:
+    case KEYCTL_READ:
+    case KEYCTL_GET_SECURITY: soft_by(2, 3); break;
     case 31 /* KEYCTL_CAPABILITIES */: soft_by(1, 2); break;
     default: return Gathered::come_home;
   }
@@ -247,8 +273,8 @@ Gathered gather_get_mempolicy(Plan& plan) {
   return Gathered::ready;
 }
 
-// lsm_get_self_attr(attr, list, bytes, flags) and lsm_list_modules(ids, bytes, flags): the u32 of `bytes` goes both ways,
-// also when the kernel says E2BIG.
+// lsm_get_self_attr(attr, list, bytes, flags) and lsm_list_modules(ids, bytes, flags): the u32 of `bytes` goes both
+// ways, also when the kernel says E2BIG.
 Gathered gather_lsm(Plan& plan, u32 list, u32 length_index) {
   constexpr u32 kMost = 1 << 16;
   const u64 pointer = plan.arg(list);
@@ -281,13 +307,33 @@ Gathered gather_prctl(Plan& plan) {
   const Slot slot = argument(1);
   const u64 value = plan.arg(1);
   switch (static_cast<int>(plan.arg(0))) {
-    case PR_SET_PDEATHSIG: case PR_GET_DUMPABLE: case PR_SET_DUMPABLE: case PR_GET_KEEPCAPS: case PR_SET_KEEPCAPS:
-    case PR_GET_TIMING: case PR_SET_TIMING: case PR_CAPBSET_READ: case PR_CAPBSET_DROP: case PR_GET_SECUREBITS:
-    case PR_SET_SECUREBITS: case PR_SET_TIMERSLACK: case PR_GET_TIMERSLACK: case PR_SET_CHILD_SUBREAPER:
-    case PR_SET_NO_NEW_PRIVS: case PR_GET_NO_NEW_PRIVS: case PR_GET_THP_DISABLE: case PR_SET_THP_DISABLE:
-    case PR_CAP_AMBIENT: case PR_MCE_KILL: case PR_MCE_KILL_GET: case PR_SET_PTRACER: case PR_GET_IO_FLUSHER:
-    case PR_SET_IO_FLUSHER: case PR_GET_SECCOMP: break;
-    case PR_GET_PDEATHSIG: case PR_GET_CHILD_SUBREAPER: plan.out(slot, value, 4); break;
+    case PR_SET_PDEATHSIG:
+    case PR_GET_DUMPABLE:
+    case PR_SET_DUMPABLE:
+    case PR_GET_KEEPCAPS:
+    case PR_SET_KEEPCAPS:
+    case PR_GET_TIMING:
+    case PR_SET_TIMING:
+    case PR_CAPBSET_READ:
+    case PR_CAPBSET_DROP:
+    case PR_GET_SECUREBITS:
+    case PR_SET_SECUREBITS:
+    case PR_SET_TIMERSLACK:
+    case PR_GET_TIMERSLACK:
+    case PR_SET_CHILD_SUBREAPER:
+    case PR_SET_NO_NEW_PRIVS:
+    case PR_GET_NO_NEW_PRIVS:
+    case PR_GET_THP_DISABLE:
+    case PR_SET_THP_DISABLE:
+    case PR_CAP_AMBIENT:
+    case PR_MCE_KILL:
+    case PR_MCE_KILL_GET:
+    case PR_SET_PTRACER:
+    case PR_GET_IO_FLUSHER:
+    case PR_SET_IO_FLUSHER:
+    case PR_GET_SECCOMP: break;
+    case PR_GET_PDEATHSIG:
+    case PR_GET_CHILD_SUBREAPER: plan.out(slot, value, 4); break;
     case PR_SET_NAME: plan.string(slot, value, kNameBytes); break;
     case PR_GET_NAME: plan.out(slot, value, kNameBytes); break;
     default: return Gathered::come_home;
@@ -300,8 +346,7 @@ Gathered gather_prctl(Plan& plan) {
 Gathered gather_system(u32 nr, Plan& plan) {
   switch (nr) {
     case __NR_waitid: return gather_waitid(plan);
-    case __NR_personality:
-      return static_cast<u32>(plan.arg(0)) == 0xffffffff ? Gathered::ready : Gathered::come_home;
+    case __NR_personality: return static_cast<u32>(plan.arg(0)) == 0xffffffff ? Gathered::ready : Gathered::come_home;
     case __NR_sched_setparam: return gather_sched_param(plan, 1);
     case __NR_sched_setscheduler: return gather_sched_setscheduler(plan);
     case __NR_sched_setattr: return gather_sched_setattr(plan);

@@ -34,27 +34,32 @@ enum class Restart : u8 {
 
 // The shape of one argument. Sizes may be fixed or taken from other arguments.
 enum class ShapeKind : u8 {
-  value,      // a number, passed as it is
-  fd,         // a descriptor at home (documentation; passed as it is)
-  path,       // NUL-terminated string in, at most 4096 bytes
-  string,     // NUL-terminated string in, at most `size` bytes
-  in,         // `size` bytes in
-  out,        // `size` bytes out
-  in_out,     // `size` bytes both ways
-  in_len,     // bytes in, count given by argument `len_arg`; `size`: the kernel refuses more (0: kMaxTransfer, then home)
-  out_len,    // bytes out: as many as the result says, at most argument `len_arg`; `size`: the kernel never writes more
-              // (0: the argument is cut to kMaxTransfer)
-  out_cap,    // bytes both ways: all of argument `len_arg`, at most `size`, whatever the result
-  array_in, array_out, array_in_out,  // count in argument `len_arg`, elements of `size` bytes
-  iov_in, iov_out,                    // iovec array, count in argument `len_arg`
-  msghdr_in, msghdr_out,              // sendmsg / recvmsg
-  mmsghdr_in, mmsghdr_out,            // sendmmsg / recvmmsg
-  sockaddr_in,                        // bytes in, length argument `len_arg`
-  sockaddr_out,                       // bytes out, u32 length in and out behind argument `len_arg`
-  length_io,                          // that u32 (handled with its sockaddr_out / optval)
-  out_if_positive,                    // `size` bytes out, written only when the result is positive (wait4)
-  in_out_always,                      // as in_out, and written back also when the call failed (select's timeval)
-  special,                            // by code for this row (ioctl, fcntl, select, ...)
+  value,    // a number, passed as it is
+  fd,       // a descriptor at home (documentation; passed as it is)
+  path,     // NUL-terminated string in, at most 4096 bytes
+  string,   // NUL-terminated string in, at most `size` bytes
+  in,       // `size` bytes in
+  out,      // `size` bytes out
+  in_out,   // `size` bytes both ways
+  in_len,   // bytes in, count given by argument `len_arg`; `size`: the kernel refuses more (0: kMaxTransfer, then home)
+  out_len,  // bytes out: as many as the result says, at most argument `len_arg`; `size`: the kernel never writes more
+            // (0: the argument is cut to kMaxTransfer)
+  out_cap,  // bytes both ways: all of argument `len_arg`, at most `size`, whatever the result
+  array_in,
+  array_out,
+  array_in_out,  // count in argument `len_arg`, elements of `size` bytes
+  iov_in,
+  iov_out,  // iovec array, count in argument `len_arg`
+  msghdr_in,
+  msghdr_out,  // sendmsg / recvmsg
+  mmsghdr_in,
+  mmsghdr_out,      // sendmmsg / recvmmsg
+  sockaddr_in,      // bytes in, length argument `len_arg`
+  sockaddr_out,     // bytes out, u32 length in and out behind argument `len_arg`
+  length_io,        // that u32 (handled with its sockaddr_out / optval)
+  out_if_positive,  // `size` bytes out, written only when the result is positive (wait4)
+  in_out_always,    // as in_out, and written back also when the call failed (select's timeval)
+  special,          // by code for this row (ioctl, fcntl, select, ...)
 };
 
 struct Shape {

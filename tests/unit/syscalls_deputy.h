@@ -39,8 +39,8 @@ struct Answer {
   std::vector<u8> bytes;
 };
 
-// Executes a message as the engine does. The scratch is filled with a pattern first, so that a byte that travels although
-// nobody wrote it is seen.
+// Executes a message as the engine does. The scratch is filled with a pattern first, so that a byte that travels
+// although nobody wrote it is seen.
 inline Answer deputy(const Bytes& message) {
   wire::Frame frame;
   wire::Call call;
@@ -48,7 +48,8 @@ inline Answer deputy(const Bytes& message) {
   memcpy(&frame, at, sizeof(frame));
   memcpy(&call, at += sizeof(frame), sizeof(call));
   EXPECT_EQ(frame.bytes + sizeof(frame), message.size());
-  EXPECT_EQ(frame.bytes, sizeof(call) + call.relocs * sizeof(wire::Reloc) + call.outs * sizeof(wire::Out) + call.in_bytes);
+  EXPECT_EQ(frame.bytes,
+            sizeof(call) + call.relocs * sizeof(wire::Reloc) + call.outs * sizeof(wire::Out) + call.in_bytes);
   EXPECT_LE(call.in_bytes, call.scratch_bytes);
   std::vector<wire::Reloc> relocs(call.relocs);
   std::vector<wire::Out> outs(call.outs);
@@ -91,7 +92,8 @@ inline Answer deputy(const Bytes& message) {
   for (const wire::Out& out : outs) {
     u64 length = out.bytes;
     if (answer.reply.ret < 0 && out.always == 0) length = 0;
-    if (out.unit != 0) length = answer.reply.ret <= 0 ? 0 : std::min<u64>(length, static_cast<u64>(answer.reply.ret) * out.unit);
+    if (out.unit != 0)
+      length = answer.reply.ret <= 0 ? 0 : std::min<u64>(length, static_cast<u64>(answer.reply.ret) * out.unit);
     if (out.length_at != ~0u) {
       u32 said;
       memcpy(&said, scratch + out.length_at, 4);

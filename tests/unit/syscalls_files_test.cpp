@@ -172,15 +172,17 @@ TEST_F(Files, Names) {
 }
 
 TEST_F(Files, Stat) {
-  struct stat mine{}, theirs{};
+  struct stat mine {
+  }, theirs{};
   EXPECT_EQ(call(__NR_newfstatat, AT_FDCWD, path.c_str(), &mine, 0), 0);
   ASSERT_EQ(stat(path.c_str(), &theirs), 0);
   EXPECT_EQ(memcmp(&mine, &theirs, sizeof(mine)), 0);
-  struct statx extended{}, wanted{};
+  struct statx extended {
+  }, wanted{};
   EXPECT_EQ(call(__NR_statx, fd, "", AT_EMPTY_PATH, STATX_ALL, &extended), 0);
   ASSERT_EQ(statx(fd, "", AT_EMPTY_PATH, STATX_ALL, &wanted), 0);
   EXPECT_EQ(memcmp(&extended, &wanted, sizeof(wanted)), 0);
-  struct statfs file_system{};
+  struct statfs file_system {};
   EXPECT_EQ(call(__NR_fstatfs, fd, &file_system), 0);
   EXPECT_NE(file_system.f_bsize, 0);
   char cwd[4096];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The guest's seccomp program says "notify" for exactly the calls of which notified() says so. The program is run here by
-// an interpreter of classic BPF, over every number and the arguments that matter.
+// The guest's seccomp program says "notify" for exactly the calls of which notified() says so. The program is run here
+// by an interpreter of classic BPF, over every number and the arguments that matter.
 #include <asm/unistd.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -58,7 +58,10 @@ u32 run(const std::vector<sock_filter>& program, const seccomp_data& data) {
       }
       case BPF_RET: return BPF_RVAL(i.code) == BPF_A ? a : i.k;
       case BPF_MISC:
-        if (BPF_MISCOP(i.code) == BPF_TAX) x = a; else a = x;
+        if (BPF_MISCOP(i.code) == BPF_TAX)
+          x = a;
+        else
+          a = x;
         break;
       default: ADD_FAILURE() << "BPF class " << i.code; return 0;
     }
@@ -102,7 +105,8 @@ TEST_F(Filter, AgreesOnEveryNumber) {
 
 TEST_F(Filter, AgreesOnMappings) {
   for (u64 flags = 0; flags < 0x100; ++flags) {
-    for (const u64 more : {u64{0}, u64{MAP_NORESERVE}, u64{MAP_STACK | MAP_GROWSDOWN}, u64{MAP_POPULATE}, u64{1} << 40}) {
+    for (const u64 more :
+         {u64{0}, u64{MAP_NORESERVE}, u64{MAP_STACK | MAP_GROWSDOWN}, u64{MAP_POPULATE}, u64{1} << 40}) {
       expect_agreement(__NR_mmap, {0, 4096, PROT_READ, flags | more, ~u64{0}, 0});
     }
   }
@@ -116,7 +120,8 @@ TEST_F(Filter, AgreesOnMappings) {
 
 TEST_F(Filter, AgreesOnSleeps) {
   for (u64 flags = 0; flags < 8; ++flags) {
-    for (const u64 upper : {u64{0}, u64{1} << 32}) expect_agreement(__NR_clock_nanosleep, {1, flags | upper, 4096, 0, 0, 0});
+    for (const u64 upper : {u64{0}, u64{1} << 32})
+      expect_agreement(__NR_clock_nanosleep, {1, flags | upper, 4096, 0, 0, 0});
   }
   const u64 absolute[6] = {1, 1}, relative[6] = {1, 0};
   EXPECT_FALSE(notified(__NR_clock_nanosleep, absolute));
@@ -131,7 +136,8 @@ TEST_F(Filter, AgreesOnSignalActions) {
       }
     }
   }
-  const u64 sets[6] = {SIGCHLD, 0x1000, 0, 8, 0, 0}, asks[6] = {SIGCHLD, 0, 0x1000, 8, 0, 0}, other[6] = {SIGINT, 0x1000};
+  const u64 sets[6] = {SIGCHLD, 0x1000, 0, 8, 0, 0}, asks[6] = {SIGCHLD, 0, 0x1000, 8, 0, 0},
+            other[6] = {SIGINT, 0x1000};
   const u64 sets_with_rubbish[6] = {SIGCHLD | u64{7} << 32, 0x1000, 0, 8, 0, 0};
   EXPECT_TRUE(notified(__NR_rt_sigaction, sets));
   EXPECT_TRUE(notified(__NR_rt_sigaction, sets_with_rubbish));
@@ -142,7 +148,7 @@ TEST_F(Filter, AgreesOnSignalActions) {
 TEST_F(Filter, KillsForeignArchitectures) {
   EXPECT_EQ(verdict(__NR_read, {}, AUDIT_ARCH_I386), SECCOMP_RET_KILL_PROCESS);
   EXPECT_EQ(verdict(4, {}, AUDIT_ARCH_AARCH64), SECCOMP_RET_KILL_PROCESS);
-  EXPECT_EQ(verdict(0x40000000, {}), SECCOMP_RET_KILL_PROCESS);              // x32 read
+  EXPECT_EQ(verdict(0x40000000, {}), SECCOMP_RET_KILL_PROCESS);             // x32 read
   EXPECT_EQ(verdict(0x40000000 + __NR_brk, {}), SECCOMP_RET_KILL_PROCESS);  // x32 of a local call
   EXPECT_EQ(verdict(0x7fffffff, {}), SECCOMP_RET_KILL_PROCESS);
 }

@@ -113,8 +113,13 @@ TEST_F(Sockets, MessagesWithDescriptors) {
   char first[] = "some ", second[] = "data";
   iovec parts[] = {{first, 5}, {second, 4}};
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr out{.msg_name = nullptr, .msg_namelen = 0, .msg_iov = parts, .msg_iovlen = 2, .msg_control = control,
-             .msg_controllen = sizeof(control), .msg_flags = 0};
+  msghdr out{.msg_name = nullptr,
+             .msg_namelen = 0,
+             .msg_iov = parts,
+             .msg_iovlen = 2,
+             .msg_control = control,
+             .msg_controllen = sizeof(control),
+             .msg_flags = 0};
   cmsghdr* header = CMSG_FIRSTHDR(&out);
   *header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
   memcpy(CMSG_DATA(header), &pipes[1], sizeof(int));
@@ -126,8 +131,13 @@ TEST_F(Sockets, MessagesWithDescriptors) {
   iovec places[] = {{a, 3}, {b, 20}};
   alignas(cmsghdr) char space[256];
   memset(space, '#', sizeof(space));
-  msghdr in{.msg_name = nullptr, .msg_namelen = 77, .msg_iov = places, .msg_iovlen = 2, .msg_control = space,
-            .msg_controllen = sizeof(space), .msg_flags = 99};
+  msghdr in{.msg_name = nullptr,
+            .msg_namelen = 77,
+            .msg_iov = places,
+            .msg_iovlen = 2,
+            .msg_control = space,
+            .msg_controllen = sizeof(space),
+            .msg_flags = 99};
   EXPECT_EQ(call(__NR_recvmsg, pair[1], &in, 0), 9);
   EXPECT_EQ(std::string(a, 3) + std::string(b, 7), "some data#");
   EXPECT_EQ(in.msg_flags, 0);

@@ -72,6 +72,9 @@ TEST_F(Special, Terminals) {
   EXPECT_EQ(call(__NR_ioctl, slave, TIOCGWINSZ, kernel_address()), -EFAULT);
   EXPECT_EQ(call(__NR_ioctl, pipes[0], FIOCLEX), 0);
   EXPECT_EQ(fcntl(pipes[0], F_GETFD), FD_CLOEXEC);
+  // What the register held is not an address of the deputy's.
+  EXPECT_EQ(call(__NR_ioctl, pipes[0], FIONCLEX, &got), 0);
+  EXPECT_NE(sent().args[2], reinterpret_cast<u64>(&got));
   close(master);
   close(slave);
 }
@@ -104,10 +107,14 @@ TEST_F(Special, Locks) {
   char name[] = "/tmp/omig-unit-XXXXXX";
   const int fd = mkstemp(name), other = open(name, O_RDWR);
   unlink(name);
-  struct flock lock{.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 20, .l_pid = 0};
+  struct flock lock {
+    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 10, .l_len = 20, .l_pid = 0
+  };
   EXPECT_EQ(call(__NR_fcntl, fd, F_OFD_SETLK, &lock), 0);
   EXPECT_EQ(prepared.restart, Restart::never);
-  struct flock question{.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0, .l_pid = 0};
+  struct flock question {
+    .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0, .l_pid = 0
+  };
   EXPECT_EQ(call(__NR_fcntl, other, F_OFD_GETLK, &question), 0);
   EXPECT_EQ(question.l_type, F_WRLCK);
   EXPECT_EQ(question.l_start, 10);
@@ -442,7 +449,8 @@ TEST_F(Special, RoutesThatAreNotServed) {
   EXPECT_EQ(forward(__NR_clone3, words, 64).ret, -ENOSYS);
   EXPECT_EQ(forward(__NR_io_uring_setup, 8, words).ret, -ENOSYS);
   EXPECT_EQ(forward(__NR_mount, "a", "b", "c", 0, 0).gathered, Gathered::come_home);
-  EXPECT_EQ(forward(__NR_mprotect, words, 64, 0).gathered, Gathered::come_home) << "never executed on the deputy's memory";
+  EXPECT_EQ(forward(__NR_mprotect, words, 64, 0).gathered, Gathered::come_home)
+      << "never executed on the deputy's memory";
   EXPECT_EQ(forward(__NR_execve, "/bin/true", words, words).gathered, Gathered::come_home);
   EXPECT_EQ(forward(__NR_fork).gathered, Gathered::come_home) << "never by gather: the host makes the child";
   int mode = -1;
