@@ -54,6 +54,7 @@ TEST(Abandon, EveryRegisterStays) {
     set_flag(subject);
     EXPECT_EQ(subject.line(), "changed:");
     EXPECT_EQ(subject.line(), "page 00 00");
+    subject.say("");
     EXPECT_EQ(subject.wait_status(), 0);
   }
 }

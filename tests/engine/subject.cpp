@@ -91,6 +91,7 @@ int spin() {
   if (memcmp(vectors + 520, vectors_out + 520, 16) != 0) changed += " x87stack";
   printf("changed:%s\n", changed.c_str());
   printf("page %02x %02x\n", page[0], page[4097]);
+  getchar();  // the test may want to look
   return 0;
 }
 
