@@ -17,27 +17,6 @@ constexpr i64 kAskEvery_ms = 500;
 constexpr milliseconds kAskTimeout{5'000};
 constexpr i64 kUnlistedFor_ms = 8'000;  // a host that does not answer that long: its guests are not counted
 
-// All descendants of a process, without reading all of /proc: each thread lists the children it made.
-std::vector<pid_t> descendants(pid_t root) {
-  std::vector<pid_t> found{root};
-  for (size_t i = 0; i < found.size() && found.size() < 10'000; ++i) {
-    const std::string task = "/proc/" + std::to_string(found[i]) + "/task/";
-    for (const pid_t tid : list_tids(found[i])) {
-      const std::string text = read_text_file(task + std::to_string(tid) + "/children").value_or("");
-      for (const char* at = text.c_str(); *at != '\0';) {
-        char* next = nullptr;
-        const long pid = std::strtol(at, &next, 10);
-        if (next == at) break;
-        found.push_back(static_cast<pid_t>(pid));
-        at = next;
-        while (*at == ' ') ++at;
-      }
-    }
-  }
-  found.erase(found.begin());
-  return found;
-}
-
 }  // namespace
 
 Visitors::Visitors(asio::io_context& io, std::string state_dir) : io_(io), directory_(std::move(state_dir) + "/hosts") {}
@@ -95,7 +74,6 @@ awaitable<void> Visitors::ask(pid_t host_pid) {
 void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
   const auto guests = answer.find("guests");
   if (guests == answer.end() || !guests->is_array()) return;
-  bool unmatched = false;
   for (const Json& guest : *guests) {
     if (!guest.is_object()) continue;
     std::string home = text_field(guest, "home_node");
@@ -133,21 +111,9 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     v.since_ms = field<u64>(guest, "since_ms", 0);
     v.moves = field<u32>(guest, "moves", 1);
     v.listed_ms = now_ms;
-    unmatched = unmatched || v.local_pid == 0;
+    v.local_pid = field<pid_t>(guest, "guest_pid", 0);
   }
   std::erase_if(visitors_, [&](const auto& item) { return item.second.host_pid == host_pid && item.second.listed_ms != now_ms; });
-  if (unmatched) match_local_pids(host_pid);
-}
-
-void Visitors::match_local_pids(pid_t host_pid) {
-  for (const pid_t pid : descendants(host_pid)) {
-    const auto status = read_text_file("/proc/" + std::to_string(pid) + "/status");
-    if (!status) continue;
-    const auto pids = namespace_pids(*status);
-    if (pids.size() < 2) continue;
-    for (auto& [key, v] : visitors_)
-      if (v.host_pid == host_pid && v.pid == pids.back()) v.local_pid = pid;
-  }
 }
 
 void Visitors::sample(Visitor& v, i64 now_ms) {

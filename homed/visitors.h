@@ -18,7 +18,7 @@ struct Visitor {
   i32 pid = 0;            // at home
   std::string home;       // name of its home node
   pid_t host_pid = 0;     // its omig-host
-  pid_t local_pid = 0;    // as this node sees it; 0: not found (then demand follows from CPU time)
+  pid_t local_pid = 0;    // as this node sees it; 0: its host did not say (then demand follows from CPU time)
   u32 threads = 1;
   u64 cpu_ms = 0;
   u64 rss_bytes = 0;
@@ -74,7 +74,6 @@ class Visitors {
   awaitable<void> ask(pid_t host_pid);
   void take_list(pid_t host_pid, const Json& answer, i64 now_ms);
   void sample(Visitor& v, i64 now_ms);
-  void match_local_pids(pid_t host_pid);
 
   asio::io_context& io_;
   std::string directory_;

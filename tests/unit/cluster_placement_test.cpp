@@ -190,6 +190,7 @@ class Sim {
   int moves() const { return moves_; }
   i64 wasted_ms() const { return wasted_ms_; }  // a node idle while another had two or more
   i32 noise_every = 0;  // every so many samples a job is seen blocked
+  bool simultaneous = false;  // all nodes decide in the same moment, on gossip that is a second old
 
  private:
   static constexpr i64 kStep_ms = 50;
@@ -242,8 +243,8 @@ class Sim {
   void talk(u32 n) {
     const NodeEntry mine = entry(n);
     const bool changed = std::abs(mine.load() - told_[n]) >= 0.5;
-    const bool turn = now_ms_ % 1'000 == 200 * n % 1'000;
-    if (turn || (changed && now_ms_ % 250 == 0)) {
+    const bool turn = now_ms_ % 1'000 == (simultaneous ? 0 : 200 * n % 1'000);
+    if (turn || (!simultaneous && changed && now_ms_ % 250 == 0)) {
       told_[n] = mine.load();
       for (u32 other = 1; other <= nodes_; ++other)
         if (other != n) windows_[other].merge(mine, 0, now_ms_);
@@ -327,6 +328,7 @@ TEST(PlacementSim, ANodeThatFinishesGetsWork) {
 
 TEST(PlacementSim, FourOverloadedNodesDoNotFloodTheIdleOne) {
   Sim sim(5, 1);
+  sim.simultaneous = true;
   for (u32 n = 1; n <= 4; ++n)
     for (int i = 0; i < 5; ++i) sim.add(n, 600'000);
   sim.run(8'000);
