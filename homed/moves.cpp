@@ -42,9 +42,9 @@ Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std
 }
 
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
-                                        const std::string& state_dir) {
-  return {program, "depart",   "--pid",     std::to_string(pid), "--to", target.endpoint.text(),
-          "--node", target.name, "--state-dir", state_dir};
+                                        const Config& config) {
+  return {program,  "depart",    "--pid",       std::to_string(pid), "--to", target.endpoint.text(), "--node",
+          target.name, "--state-dir", config.state_dir,  "--home", config.name};
 }
 
 // Marks a process as moving for as long as it lives.
@@ -175,7 +175,7 @@ awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target) {
   if (program.empty())
     co_return refused("omig-host is not installed (looked in $OMIG_LIBEXEC, next to homed and in /usr/lib/omig)");
   std::string error;
-  const std::vector<std::string> argv = depart_command(program, pid, target, d_.config.state_dir);
+  const std::vector<std::string> argv = depart_command(program, pid, target, d_.config);
   const auto output = co_await d_.children.output_of(argv, kMoveTimeout, &error);
   if (!output) co_return refused("omig-host depart: " + error);
   const Json json = Json::parse(last_line(*output), nullptr, false);

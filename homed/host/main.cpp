@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
     fmt::print("{}\n", report.to_json().dump());
     return report.ok ? 0 : 1;
   }
-  const auto endpoint = omig::Endpoint::parse(address);
+  const auto endpoint = omig::Endpoint::parse(address, 1);
   arrive.request = nlohmann::json::parse(request, nullptr, false);
   if (!endpoint || !arrive.request.is_object()) {
     fmt::print(stderr, "omig-host: bad arguments\n");
