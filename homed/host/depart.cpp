@@ -78,7 +78,7 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
     return false;
   }
   if (!answer(&reply, kShipTimeout, reason)) return false;
-  const auto endpoint = Endpoint::parse(reply.value("address", ""), 0);
+  const auto endpoint = Endpoint::parse(reply.value("address", ""), 1);
   port = reply.value("port", u16{0});
   if (!endpoint || port == 0 || !hex_decode(reply.value("token", ""), token.data(), token.size())) {
     *reason = fmt::format("{} answered nonsense", node);
