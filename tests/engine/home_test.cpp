@@ -32,6 +32,8 @@ void write_memory_at(Link& link, u64 address, const std::string& bytes) {
 TEST(Home, WithWhatTheGuestChanged) {
   for (int i = 0; i < 10; ++i) {
     Subject subject({"spin"});
+    // It says ready a moment before it spins.
+    while (at_home(subject)[0].regs.rip - subject.address("loop") > 10) {}
     Listener listener;
     std::vector<ThreadState> states;
     Links links = depart(subject, listener, &states);
