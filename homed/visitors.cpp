@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/visitors.h"
 
-#include <signal.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 
 #include "homed/log.h"
 
@@ -22,12 +22,18 @@ constexpr i64 kUnlistedFor_ms = 8'000;  // a host that does not answer that long
 Visitors::Visitors(asio::io_context& io, std::string state_dir) : io_(io), directory_(std::move(state_dir) + "/hosts") {}
 
 void Visitors::find_hosts() {
-  const std::vector<pid_t> files = list_numbers(directory_);
+  std::vector<pid_t> files;
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::directory_iterator(directory_, ignored)) {
+    const pid_t pid = std::atoi(file.path().stem().c_str());
+    if (file.path().extension() == ".json" && pid > 0) files.push_back(pid);
+  }
   std::erase_if(hosts_, [&](const auto& item) { return std::ranges::find(files, item.first) == files.end(); });
   for (const pid_t pid : files) {
-    const std::string path = directory_ + "/" + std::to_string(pid);
-    if (kill(pid, 0) != 0 && errno == ESRCH) {
-      // It was killed before it could clean up.
+    const std::string path = directory_ + "/" + std::to_string(pid) + ".json";
+    const auto stat = read_stat(pid);
+    if (!stat || stat->name != "omig-host") {
+      // It was killed before it could clean up (and its number may be another process' by now).
       unlink(path.c_str());
       hosts_.erase(pid);
       continue;
@@ -38,7 +44,7 @@ void Visitors::find_hosts() {
     Host host;
     const auto at = Endpoint::parse(text_field(json, "address") + ":" + std::to_string(field<u32>(json, "port", 0)));
     if (!at || !hex_decode(text_field(json, "token"), host.address.token.data(), host.address.token.size())) {
-      log("hosts/{}: not understood, ignored", pid);
+      log("hosts/{}.json: not understood, ignored", pid);
       continue;
     }
     host.address.at = *at;
