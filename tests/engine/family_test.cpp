@@ -161,6 +161,7 @@ TEST(Threads, TheLastOneEndsTheProcess) {
   const u64 five = 5, six = 6;
   away.leader().send(wire::Type::exit_thread, five);
   EXPECT_TRUE(away.leader().at_end());
+  while (status_field(away.subject.pid(), "State").at(0) != 'Z') {}
   EXPECT_EQ(away.links.threads[1].number(SYS_getppid), getpid());
   away.links.threads[1].send(wire::Type::exit_thread, six);
   EXPECT_TRUE(away.ear().at_end());
