@@ -1,15 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // omig-host: carries out one departure (depart) or serves one visit (arrive). Started by homed only.
+#include <execinfo.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
+
+#include <exception>
 
 #include <CLI/CLI.hpp>
 
 #include "homed/host/arrive.h"
 #include "homed/host/depart.h"
 
+namespace {
+
+// A host that crashes takes its guests with it: host.log must at least say where.
+void last_words(int number) {
+  void* frames[48];
+  const int count = backtrace(frames, 48);
+  dprintf(2, "omig-host %d: crashed with signal %d at\n", getpid(), number);
+  backtrace_symbols_fd(frames, count, 2);
+  signal(number, SIG_DFL);
+  raise(number);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);
+  for (const int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL}) signal(number, last_words);
   CLI::App app{"omig-host: moves one process. Started by homed; nothing here is for people."};
   app.require_subcommand(1);
 

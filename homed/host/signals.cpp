@@ -42,6 +42,14 @@ bool Visit::ear_frame(Guest& guest, wire::Type type, u64 seq, const void* body, 
   return send_frame(guest.ear.get(), type, seq, body, bytes);
 }
 
+void Visit::start_ear(std::shared_ptr<Guest> guest) {
+  ++ears_;
+  std::thread([this, guest] {
+    ear_loop(guest);
+    --ears_;
+  }).detach();
+}
+
 // Reads what the ear says until the link ends, which means that the deputy is gone, became another program by exec, or went home.
 void Visit::ear_loop(std::shared_ptr<Guest> guest) {
   const int fd = guest->ear.get();
@@ -166,6 +174,10 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
   siginfo_t info{};
   if (ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0 && decode_siginfo(&info)) ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
   user_regs_struct regs{};
+  if ((signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE) && info.si_code > 0 && get_registers(t.tid, &regs)) {
+    fmt::print(stderr, "omig-host: {} thread {}: signal {} code {} at {} rip {:x} rsp {:x}\n", t.guest->home_pid, t.home_tid, signal,
+               info.si_code, info.si_addr, regs.rip, regs.rsp);
+  }
   if (t.suspended_by_us && get_registers(t.tid, &regs)) {
     // The handler runs under the temporary mask; the call itself ends with EINTR, its registers as the program set them.
     t.suspended_by_us = false;

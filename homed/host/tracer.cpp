@@ -11,7 +11,6 @@
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +25,13 @@ namespace omig::host {
 namespace {
 
 constexpr std::chrono::milliseconds kGuestFreezeLimit{2000};
+
+bool closed_by_deputy(int link) {
+  pollfd wait{link, POLLRDHUP, 0};
+  return poll(&wait, 1, 0) > 0 && wait.revents != 0;
+}
+
+constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
 
 bool is_stop_signal(int signal) { return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
 
@@ -130,15 +136,15 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
 void Visit::run() {
   for (int i = 0; i < 2; ++i) start_worker();
   std::shared_ptr<Guest> first = guests_.begin()->second;
-  std::thread([this, first] { ear_loop(first); }).detach();
+  start_ear(first);
   for (auto& [tid, t] : first->threads) resume(*t);
-  for (;;) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (guests_.empty()) break;
-    }
-    pump(-1);
-  }
+  const auto over = [this] {
+    const std::lock_guard lock(mutex_);
+    return guests_.empty();
+  };
+  while (!over()) pump(-1);
+  const auto deadline = SteadyClock::now() + kFarewellLimit;
+  while (ears_ > 0 && SteadyClock::now() < deadline) pump(5);
 }
 
 void Visit::pump(int timeout_ms) {
@@ -325,7 +331,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
     fmt::print(stderr, "omig-host: a child of {} got the wrong number; it is ended\n", parent.guest->home_pid);
     kill(child, SIGKILL);
   }
-  if (newborn) std::thread([this, newborn] { ear_loop(newborn); }).detach();
+  if (newborn) start_ear(newborn);
   if (birth->born) birth->born->set_value(right_number);
   t->stopped = true;
   if (t->guest->freezing) {
@@ -354,6 +360,10 @@ void Visit::on_death(pid_t tid, int status) {
     if (guest->pid == tid) {
       over = guests_[guest->home_pid];
     } else {
+      // Its link stays: were it closed before the deputy has heard of a common end (exit_group, die), the deputy would
+      // take us for dead.
+      std::erase_if(guest->ended, [](const auto& each) { return closed_by_deputy(each->link.get()); });
+      guest->ended.push_back(t);
       guest->threads.erase(tid);
     }
   }
@@ -374,10 +384,7 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
     ear_frame(*guest, wire::Type::die, 0, &signal, sizeof signal);
   }
   const std::lock_guard lock(mutex_);
-  for (auto& [tid, t] : guest->threads) {
-    shutdown(t->link.get(), SHUT_WR);
-    threads_.erase(tid);
-  }
+  for (auto& [tid, t] : guest->threads) threads_.erase(tid);
   if (guest->vfork_parent != 0) {
     for (auto& [pid, other] : guests_) {
       if (other->pid == guest->vfork_parent && other->vfork_children > 0) --other->vfork_children;
@@ -385,6 +392,8 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
   }
   guests_.erase(guest->home_pid);
   cell_.reap_inside();
+  // The links stay open until the deputy has closed its ends (ear_loop holds the guest): it must not take their end for the
+  // death of this node before it has read its last order (exit_group, die).
 }
 
 bool Visit::freeze(Guest& guest, std::string* reason) {

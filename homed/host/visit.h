@@ -92,6 +92,7 @@ struct Guest {
   i32 home_pid = 0;
   pid_t pid = 0;  // here
   std::map<pid_t, std::shared_ptr<GuestThread>> threads;
+  std::vector<std::shared_ptr<GuestThread>> ended;  // kept for their links, until the deputy has closed its ends
   Fd ear;
   std::mutex ear_mutex;  // writes to the ear's link
   u64 ear_excluded = 0;
@@ -163,6 +164,7 @@ class Visit {
   void on_tracer(const std::function<void()>& work);  // waits until it is done
 
   // signals.cpp
+  void start_ear(std::shared_ptr<Guest> guest);
   void ear_loop(std::shared_ptr<Guest> guest);
   void deliver_process(Guest& guest, siginfo_t info);
   void deliver_thread(GuestThread& t, siginfo_t info);
@@ -237,7 +239,7 @@ class Visit {
   std::deque<std::function<void()>> posted_;
   std::mutex posted_mutex_;
 
-  std::atomic<int> idle_workers_ = 0;
+  std::atomic<int> idle_workers_ = 0, ears_ = 0;
   SteadyClock::time_point busy_until_{};  // signals are about: scan often
   SteadyClock::time_point last_scan_{};
   Doorway door_;  // last: its threads use all of the above
