@@ -99,11 +99,17 @@ awaitable<Json> Control::answer(Local::socket& socket, const Json& request, uid_
   if (op == "ping") co_return ping();
   if (op == "nodes") co_return nodes();
   if (op == "ps") co_return processes();
+  if (op == "where" || op == "why" || op == "migrate") co_await look_for(pid);
   if (op == "where") co_return where(pid);
   if (op == "why") co_return why(pid, uid);
   if (op == "place") co_return co_await place(socket, request, uid);
   if (op == "migrate") co_return (co_await moves_.migrate(pid, text_field(request, "to"), uid)).to_json();
   co_return refusal("unknown request " + op);
+}
+
+// A guest that has just come is not listed yet: ask again before saying that there is none.
+awaitable<void> Control::look_for(pid_t pid) {
+  if (d_.processes.look_at(pid, now_ms()) == nullptr && d_.visitors.find(pid).empty()) co_await d_.visitors.refresh();
 }
 
 // `omctl run -n NODE`: the process is about to exec a preloaded program; move it as soon as that has announced itself.
@@ -123,7 +129,22 @@ awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t
   }
   const MoveResult result = co_await moves_.migrate(pid, to, uid);
   if (!result.ok) log("process {} was to start on {}: {}", pid, to, result.reason);
+  spawn(d_, "keeping a placement", keep_placement(pid, to, uid, give_up_ms));
   co_return result.to_json();
+}
+
+// What people start is often a script or wrapper that execs the real program, and an exec while away happens at home.
+// For the first seconds every exec of the same process is sent after the first one.
+awaitable<void> Control::keep_placement(pid_t pid, std::string to, uid_t uid, i64 until_ms) {
+  u64 seen = d_.processes.announcements(pid);
+  while (now_ms() < until_ms && d_.processes.look_at(pid, now_ms()) != nullptr) {
+    announced_.expires_after(milliseconds(500));
+    co_await announced_.async_wait(kCompletion);
+    const u64 count = d_.processes.announcements(pid);
+    if (count == seen) continue;
+    seen = count;
+    co_await moves_.migrate(pid, to, uid);
+  }
 }
 
 // Messages are put together outside of coroutines: GCC 12 cannot compile braced lists of JSON within one.

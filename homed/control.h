@@ -24,6 +24,8 @@ class Control {
   awaitable<void> serve(Local::socket socket);
   awaitable<Json> answer(Local::socket& socket, const Json& request, uid_t uid);
   awaitable<Json> place(Local::socket& socket, const Json& request, uid_t uid);
+  awaitable<void> keep_placement(pid_t pid, std::string to, uid_t uid, i64 until_ms);
+  awaitable<void> look_for(pid_t pid);
   Json ping();
   Json nodes();
   Json processes();

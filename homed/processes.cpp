@@ -66,8 +66,14 @@ Processes::Processes(std::string state_dir, uid_t uid) : state_dir_(canonical_pa
 
 void Processes::announced(pid_t pid, i64 now_ms) {
   announced_.insert(pid);
+  ++announcements_[pid];
   strangers_.erase(pid);
   identify(pid, now_ms);
+}
+
+u64 Processes::announcements(pid_t pid) const {
+  const auto it = announcements_.find(pid);
+  return it == announcements_.end() ? 0 : it->second;
 }
 
 bool Processes::scan(i64 now_ms) {
@@ -92,6 +98,9 @@ bool Processes::scan(i64 now_ms) {
     }
   }
   strangers_ = std::move(strangers);
+  std::erase_if(announcements_, [&](const auto& item) {
+    return !processes_.contains(item.first) && !strangers_.contains(item.first);
+  });
   std::erase_if(announced_, [&](pid_t pid) { return processes_.contains(pid) || !strangers_.contains(pid); });
   return changed;
 }

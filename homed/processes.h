@@ -46,6 +46,7 @@ class Processes {
   Processes(std::string state_dir, uid_t uid);
 
   void announced(pid_t pid, i64 now_ms);
+  u64 announcements(pid_t pid) const;  // how often that process said that it started a program
   // Looks at every process known and at new ones. Returns true if a process appeared or went.
   bool scan(i64 now_ms);
   // Known, and freshly looked at; nullptr: not one of ours.
@@ -63,6 +64,7 @@ class Processes {
   size_t namespace_depth_ = 1;
   std::map<pid_t, Process> processes_;
   std::set<pid_t> announced_;            // not identified yet
+  std::map<pid_t, u64> announcements_;   // of living processes
   std::map<pid_t, i64> strangers_;       // not ours; when we looked
   std::map<pid_t, i64> sampled_ms_;
 };

@@ -66,6 +66,20 @@ void Visitors::scan(i64 now_ms) {
   for (auto& [key, visitor] : visitors_) sample(visitor, now_ms);
 }
 
+awaitable<void> Visitors::refresh() {
+  find_hosts();
+  std::vector<pid_t> pids;
+  for (const auto& [pid, host] : hosts_)
+    if (!host.asking) pids.push_back(pid);
+  for (const pid_t pid : pids) {
+    const auto it = hosts_.find(pid);
+    if (it == hosts_.end() || it->second.asking) continue;
+    it->second.asking = true;
+    it->second.asked_ms = now_ms();
+    co_await ask(pid);
+  }
+}
+
 awaitable<void> Visitors::ask(pid_t host_pid) {
   const HostAddress address = hosts_.at(host_pid).address;
   Json request;

@@ -53,6 +53,8 @@ class Visitors {
 
   // Asks every host for its guests, then samples. Called often; hosts are asked at most twice a second.
   void scan(i64 now_ms);
+  // Asks every host now and waits for the answers.
+  awaitable<void> refresh();
   std::map<VisitorKey, Visitor>& all() { return visitors_; }
   std::vector<VisitorKey> find(i32 pid) const;
   const HostAddress* host_of(pid_t host_pid) const;
