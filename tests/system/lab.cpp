@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -88,6 +90,37 @@ Outcome Lab::lab_command(const std::string& command, std::vector<std::string> ar
   std::vector<std::string> words = {omctl_path(), "lab", command, "--dir", directory_};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return run({.words = words}, kUpLimit);
+}
+
+void Lab::kill_homed(int node) const {
+  std::string text = read_file(state_dir(node) / "homed.pid");
+  if (text.empty()) throw std::runtime_error(fmt::format("node{} has no homed.pid", node));
+  pid_t pid = std::stoi(text);
+  int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  kill(pid, SIGKILL);
+  pollfd polled{pidfd, POLLIN, 0};
+  poll(&polled, 1, 5000);
+  close(pidfd);
+}
+
+void Lab::restart_homed(int node, const std::string& fault) const {
+  std::vector<std::string> words = {omctl_path(), "lab", "restart", "--dir", directory_, std::to_string(node)};
+  Command command{.words = words};
+  if (!fault.empty()) command.environment.emplace_back("OMIG_FAULT", fault);
+  Outcome outcome = run(command, kUpLimit);
+  if (!outcome.succeeded())
+    throw std::runtime_error(fmt::format("omctl lab restart {}: {}\n{}{}", node, outcome.describe(), outcome.err, logs()));
+}
+
+std::vector<pid_t> Lab::hosts(int node) const {
+  std::vector<pid_t> pids;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(state_dir(node) / "hosts", error)) {
+    std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") == std::string::npos && kill(std::stoi(name), 0) == 0)
+      pids.push_back(std::stoi(name));
+  }
+  return pids;
 }
 
 std::string Lab::host_name(int node) const {

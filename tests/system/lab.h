@@ -28,6 +28,13 @@ class Lab {
   // omctl lab COMMAND --dir OURS ARGUMENTS
   Outcome lab_command(const std::string& command, std::vector<std::string> arguments = {}) const;
 
+  // kill -9, and it is gone when this returns.
+  void kill_homed(int node) const;
+  // Starts a killed homed again; `fault` names a point at which its hosts kill themselves (OMIG_FAULT), empty: none.
+  void restart_homed(int node, const std::string& fault = "") const;
+  // The omig-hosts that serve guests on the node.
+  std::vector<pid_t> hosts(int node) const;
+
   std::string host_name(int node) const;
   // "" when every node's homed lives and sees all others; else what is wrong.
   std::string health() const;

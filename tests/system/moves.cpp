@@ -90,7 +90,8 @@ class Session {
       while (fifos_.next(&ready)) waiting.push_back(ready);
       if (!waiting.empty() && static_cast<int>(waiting.size()) >= waiting.front().parties) {
         wait_until_blocked(waiting);
-        if (flavour_ == Flavour::moved) move_all(waiting);
+        if (plan_.instead && first_) run_.trouble = plan_.instead(waiting.front().pid), first_ = false;
+        else if (flavour_ == Flavour::moved) move_all(waiting);
         if (flavour_ == Flavour::away && !asked_where_) check_away(waiting.front().pid);
         fifos_.go(waiting.size());
         waiting.clear();

@@ -5,6 +5,7 @@
 // anything: they are moved by the clock (run_by_clock).
 #pragma once
 
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -27,6 +28,8 @@ struct MovePlan {
   int later_moves = 3;  // at every later one
   int nodes = 3;
   std::string stays;  // not empty: every move must be refused with a reason that contains this
+  // What is done at the first announcement instead of moves; says what went wrong, empty: nothing.
+  std::function<std::string(pid_t)> instead;
   milliseconds limit{60'000};
 };
 

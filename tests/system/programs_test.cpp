@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every program of the table, in every flavour that applies: the output and the end must be the native run's.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
 #include <map>
 #include <set>
 
-#include "tests/system/moves.h"
+#include "tests/system/compare.h"
 #include "tests/system/table.h"
 
 namespace omig::test {
@@ -19,14 +18,6 @@ void PrintTo(Flavour flavour, std::ostream* out) { *out << name_of(flavour); }
 namespace {
 
 using Case = std::pair<Program, Flavour>;
-
-unsigned long seed() {
-  static const unsigned long seed = [] {
-    const char* text = getenv("OMIG_TEST_SEED");
-    return text ? std::stoul(text) : static_cast<unsigned long>(Clock::now().time_since_epoch().count() % 1'000'000);
-  }();
-  return seed;
-}
 
 Command command_of(const Program& program) {
   return {.words = {build_path("tests/programs") / std::string(program.name)}};
@@ -41,11 +32,6 @@ const MovedRun& native(const Program& program) {
   return found->second;
 }
 
-std::string report(const MovedRun& run, const Lab* lab) {
-  return fmt::format("ended: {}\nstderr: {}\nmoves (seed {}): {}\n{}", run.outcome.describe(), run.outcome.err, seed(),
-                     fmt::join(run.moves, ", "), lab ? lab->logs() : "");
-}
-
 class Programs : public testing::TestWithParam<Case> {};
 
 TEST_P(Programs, AsNative) {
@@ -56,17 +42,13 @@ TEST_P(Programs, AsNative) {
   if (flavour == Flavour::native) return;
   Lab& lab = shared_lab();
   MovePlan plan;
-  plan.seed = seed();
+  plan.seed = run_seed();
   plan.stays = program.stays;
   MovedRun got = run_program(command_of(program), flavour, &lab, plan);
-  EXPECT_EQ(got.trouble, "") << report(got, &lab);
-  EXPECT_FALSE(got.outcome.timed_out) << report(got, &lab);
-  EXPECT_EQ(got.outcome.status, want.outcome.status) << report(got, &lab);
-  EXPECT_EQ(got.outcome.out, want.outcome.out) << report(got, &lab);
-  EXPECT_EQ(got.outcome.err, "") << report(got, &lab);
-  if (flavour == Flavour::moved && program.stays.empty()) {
-    EXPECT_GE(got.succeeded, 1) << report(got, &lab);
-  }
+  std::string problems = differences(got, want);
+  if (problems.empty() && flavour == Flavour::moved && program.stays.empty() && got.succeeded == 0)
+    problems = "it was never moved\n";
+  if (!problems.empty()) ADD_FAILURE() << problems << circumstances(got, &lab);
   // One broken run must not take the following ones with it.
   if (HasFailure() && lab.health() != "") drop_shared_lab();
 }

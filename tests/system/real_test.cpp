@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// Real programs, moved every 200 to 300 ms during their run, out and home and on: output and end as natively.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tests/system/compare.h"
+
+namespace omig::test {
+
+namespace {
+
+struct RealProgram {
+  const char* name;
+  const char* needs;  // the program that must be installed
+  std::vector<std::string> words;
+  bool family = true;  // move its children as well
+};
+
+void PrintTo(const RealProgram& program, std::ostream* out) { *out << program.name; }
+
+// The first of the candidates that exists, as an absolute path; "" if none does. /usr/bin first: what stands in front of
+// it in PATH may be a wrapper script.
+std::string find_program(const std::string& name) {
+  std::string directories = "/usr/bin:/bin:" + std::string(getenv("PATH") ? getenv("PATH") : "");
+  for (size_t at = 0; at < directories.size();) {
+    size_t end = std::min(directories.find(':', at), directories.size());
+    fs::path candidate = fs::path(directories.substr(at, end - at)) / name;
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
+    at = end + 1;
+  }
+  return "";
+}
+
+const std::vector<RealProgram>& real_programs() {
+  static const std::vector<RealProgram> all = {
+      {"python3", "python3", {"python3", "work.py"}},
+      {"python3_alone", "python3", {"python3", "work.py"}, false},
+      {"perl", "perl", {"perl", "work.pl"}},
+      {"bash", "bash", {"bash", "pipeline.sh"}},
+      {"make", "make", {"bash", "compile.sh"}},
+      {"xz", "xz", {"bash", "compress.sh", "xz"}},
+      {"gzip", "gzip", {"bash", "compress.sh", "gzip"}},
+      {"flac", "flac", {"bash", "audio.sh", "flac"}},
+      {"oggenc", "oggenc", {"bash", "audio.sh", "oggenc"}},
+      {"sqlite3", "sqlite3", {"bash", "database.sh"}},
+      {"sort", "sort", {"bash", "sorting.sh"}},
+      {"tcp", "python3", {"python3", "sockets.py"}},
+      {"octave", "octave-cli", {"octave-cli", "--no-gui", "--norc", "--quiet", "work.m"}},
+  };
+  return all;
+}
+
+// Scripts lie in the source tree; a copy of the tests elsewhere (the rootless run) brings them along.
+fs::path script_directory() {
+  if (fs::path near = build_path("tests/system/real"); fs::exists(near)) return near;
+  return OMIG_SOURCE_DIR "/tests/system/real";
+}
+
+class RealPrograms : public testing::TestWithParam<RealProgram> {};
+
+TEST_P(RealPrograms, MovedAsNative) {
+  const RealProgram& program = GetParam();
+  if (find_program(program.needs).empty()) GTEST_SKIP() << program.needs << " is not installed";
+  Command command{.words = program.words};
+  command.words[0] = find_program(command.words[0]);
+  for (std::string& word : command.words)
+    if (fs::exists(script_directory() / word)) word = script_directory() / word;
+  MovePlan plan;
+  plan.seed = run_seed();
+  plan.limit = milliseconds(120'000);
+  MovedRun want = run_program(command, Flavour::native, nullptr, plan);
+  ASSERT_TRUE(want.outcome.succeeded()) << want.outcome.describe() << "\n" << want.outcome.err;
+  Lab& lab = shared_lab();
+  MovedRun got = run_by_clock(command, lab, plan, program.family);
+  std::string problems = differences(got, want);
+  if (problems.empty() && got.succeeded == 0) problems = "it was never moved\n";
+  if (!problems.empty()) ADD_FAILURE() << problems << circumstances(got, &lab);
+  RecordProperty("moves", got.succeeded);
+  if (HasFailure() && lab.health() != "") drop_shared_lab();
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RealPrograms, testing::ValuesIn(real_programs()),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+}  // namespace
+
+}  // namespace omig::test
