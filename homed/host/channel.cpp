@@ -110,7 +110,7 @@ bool send_frame(int fd, wire::Type type, u64 seq, const void* body, size_t bytes
   return send_bytes(fd, message.data(), message.size());
 }
 
-bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output) {
+bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output, bool more_follow) {
   struct {
     wire::Frame frame;
     wire::Reply reply;
@@ -121,14 +121,18 @@ bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output)
 
   size_t have = 0;
   while (have < sizeof head) {
-    const ssize_t got = recv(fd, buffer + have, sizeof buffer - have, 0);
+    const ssize_t got = recv(fd, buffer + have, (more_follow ? sizeof head : sizeof buffer) - have, 0);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return false;
     have += static_cast<size_t>(got);
   }
   memcpy(&head, buffer, sizeof head);
-  if (head.frame.type != wire::Type::reply || head.frame.seq != seq || head.frame.bytes > wire::kMaxFrame) return false;
-  if (head.reply.out_bytes + sizeof(wire::Reply) != head.frame.bytes || have - sizeof head > head.reply.out_bytes) return false;
+  const bool in_step = head.frame.type == wire::Type::reply && head.frame.seq == seq && head.frame.bytes <= wire::kMaxFrame &&
+                       head.reply.out_bytes + sizeof(wire::Reply) == head.frame.bytes && have - sizeof head <= head.reply.out_bytes;
+  if (!in_step) {
+    fmt::print(stderr, "omig-host: a deputy answers out of step: type {} seq {} for {}\n", static_cast<u32>(head.frame.type), head.frame.seq, seq);
+    return false;
+  }
   *reply = head.reply;
   output->resize(head.reply.out_bytes);
   const size_t early = have - sizeof head;

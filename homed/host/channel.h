@@ -56,9 +56,9 @@ bool send_bytes(int fd, const void* data, size_t bytes);
 bool receive_bytes(int fd, void* data, size_t bytes);
 bool send_frame(int fd, wire::Type type, u64 seq, const void* body = nullptr, size_t bytes = 0);
 
-// Waits for the reply to `seq` on a link that has no other call in flight. False: link broken or out of step.
-// `output` gets the reply's byte stream.
-bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output);
+// Waits for the reply to `seq`. False: link broken or out of step.
+// `output` gets the reply's byte stream. `more_follow`: further replies may already be on their way, read not a byte of them.
+bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output, bool more_follow = false);
 // The same with a time limit, for moments when the deputy owes a quick answer.
 bool receive_reply_within(int fd, u64 seq, wire::Reply* reply, milliseconds timeout);
 

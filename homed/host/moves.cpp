@@ -171,7 +171,7 @@ void Visit::discard_home_memory() {
   for (const u64 seq : seqs) {
     wire::Reply reply;
     std::vector<u8> ignored;
-    if (!receive_reply(t.link.get(), seq, &reply, &ignored)) return;
+    if (!receive_reply(t.link.get(), seq, &reply, &ignored, true)) return;
   }
 }
 

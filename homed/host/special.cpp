@@ -442,6 +442,8 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
         regs.rsi = regs.rdx = regs.r10 = regs.r8 = 0;
       }
     }
+    get_mask(t->tid, &birth->sigmask);
+    set_mask(t->tid, ~0ull);
     t->birth = std::move(birth);
     set_registers(t->tid, regs);
     resume(*t);

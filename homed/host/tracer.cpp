@@ -221,6 +221,17 @@ void Visit::on_event_stop(GuestThread& t, int signal) {
     return;
   }
   t.group_stopped = false;
+  if (t.birth) {  // a freeze came just before fork or clone: they refuse to start then (-ERESTARTNOINTR), so once more
+    user_regs_struct regs{};
+    if (get_registers(t.tid, &regs) && static_cast<long>(regs.rax) == -513) {
+      regs.rax = regs.orig_rax;
+      regs.rip -= 2;
+      regs.orig_rax = ~0ull;
+      set_registers(t.tid, regs);
+    }
+    resume(t);
+    return;
+  }
   if (t.guest->freezing) {
     t.frozen = true;
     return;
@@ -246,6 +257,10 @@ void Visit::on_event_stop(GuestThread& t, int signal) {
 
 // Before the kernel forks or clones: a job arranges the child at home and its number here, and then lets the thread go on.
 void Visit::on_seccomp_stop(GuestThread& t) {
+  if (t.birth) {  // the same call again, everything is arranged
+    resume(t);
+    return;
+  }
   user_regs_struct regs{};
   if (!get_registers(t.tid, &regs)) return;
   t.in_trace_stop = true;
@@ -285,6 +300,9 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   }
   user_regs_struct regs{};
   const bool right_number = inner_pid(child) == birth->home_tid;
+  // Signals were held off so that nothing came between the child at home and the child here.
+  set_mask(parent.tid, birth->sigmask);
+  set_mask(child, birth->sigmask);
   // The call's arguments were changed for our purposes; parent and child must find the program's own.
   if (!birth->thread) {
     for (const pid_t tid : {child, parent.tid}) {

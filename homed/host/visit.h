@@ -83,6 +83,7 @@ struct GuestThread {
     bool thread = false;
     bool vfork = false;
     std::array<u64, 6> original_args{};
+    u64 sigmask = 0;
     std::shared_ptr<std::promise<bool>> born;
   };
   std::unique_ptr<Birth> birth;
