@@ -41,6 +41,7 @@ void write_proc(const char* path, const std::string& text) {
 // In the forked child, which is single threaded: becomes the stub in a user namespace of its own.
 [[noreturn]] void be_helper(const CellRequest& request, int helper, int init, int go, int engine, const std::string& stub) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);  // ignored ones survive exec: they would be the guest's
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
