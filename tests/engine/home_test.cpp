@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 
 #include "tests/engine/away.h"
 
@@ -16,10 +18,12 @@ namespace {
 
 // Every thread has left the engine.
 std::vector<ThreadState> at_home(Subject& subject) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (;;) try {
       Frozen frozen(subject.pid());
       return frozen.threads();
     } catch (const StillInEngine&) {
+      if (std::chrono::steady_clock::now() > end) throw;
     }
 }
 
@@ -154,6 +158,43 @@ TEST(Home, NoAbortReachesTheProgram) {
   }
 }
 
+// Aborts that come when a thread has its `go` and blocks everything already, and waits for the others.
+TEST(Home, AbortsDuringTheGoAreDropped) {
+  for (int i = 0; i < 20; ++i) {
+    Away away(2);
+    std::vector<u64> seqs(3);
+    for (size_t k = 0; k < 3; ++k)
+      send_resume_state(away.links.threads[k], &seqs[k], resume_state_of(away.states[k], away.links.threads[k].thread, 3), away.states[k]);
+    for (size_t k = 0; k < 3; ++k) EXPECT_EQ(away.links.threads[k].reply(seqs[k]).ret(), 0);
+    const wire::KernelSigaction action = away.ear().process.actions[63];
+    for (size_t k = 0; k < 2; ++k) seqs[k] = away.links.threads[k].send(wire::Type::go, action);
+    // Both are at the barrier when they block the signal.
+    for (size_t k = 0; k < 2; ++k) {
+      const std::string path = "/proc/" + std::to_string(away.subject.pid()) + "/task/" + std::to_string(away.states[k].tid) + "/status";
+      for (std::string blocked; blocked != "ffffffff";) {
+        std::ifstream file(path);
+        for (std::string line; std::getline(file, line);)
+          if (line.starts_with("SigBlk:")) blocked = line.substr(line.find_first_not_of(" \t", 7), 8);
+      }
+    }
+    for (u32 slot = 0; slot < 2; ++slot) {
+      wire::AbortCall order;
+      order.slot = slot;
+      order.seq = 1;
+      for (int k = 0; k < 3; ++k) away.ear().send(wire::Type::abort_call, order);
+    }
+    const u64 all = ~0ull;
+    EXPECT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, all)).ret(), 0);
+    seqs[2] = away.links.threads[2].send(wire::Type::go, action);
+    for (size_t k = 0; k < 3; ++k) EXPECT_EQ(away.links.threads[k].reply(seqs[k]).ret(), 0);
+    at_home(away.subject);
+    away.subject.say("count");
+    EXPECT_EQ(away.subject.line(), "count 0 0 0");
+    away.subject.say("quit");
+    EXPECT_EQ(away.subject.line(), "verdict errors=0 line=0");
+  }
+}
+
 // A thread that was born away.
 TEST(Home, ThreadsBornAwayComeAlong) {
   for (int i = 0; i < 20; ++i) {
@@ -280,6 +321,50 @@ TEST(Relink, FailureStaysWhereItWas) {
   come_home(away.links, away.states);
   away.subject.say("quit");
   EXPECT_EQ(away.subject.line(), "verdict errors=0 line=0");
+}
+
+// Takes numbers of the engine's range away until exactly `left` are free.
+void occupy_descriptors(Away& away, size_t left) {
+  const u64 first = away.leader().hello.guard_first, last = away.leader().hello.guard_last;
+  rlimit files{};
+  ASSERT_EQ(prlimit(away.subject.pid(), RLIMIT_NOFILE, nullptr, &files), 0);
+  files.rlim_cur = files.rlim_max;
+  ASSERT_EQ(prlimit(away.subject.pid(), RLIMIT_NOFILE, &files, nullptr), 0);
+  size_t free_numbers = last - first + 1 - 6;
+  for (; free_numbers > left; --free_numbers) ASSERT_GT(away.leader().number(SYS_fcntl, {0, F_DUPFD, first}), 0);
+}
+
+// Some thread cannot link although the new host lives: the others must not wait for a word that never comes.
+TEST(Relink, OneThreadThatCannotLinkStopsAll) {
+  for (size_t leader = 0; leader < 4; ++leader) {
+    Away away(3);
+    occupy_descriptors(away, 3);
+    Listener next;
+    const std::vector<u64> seqs = send_relinks(away.links, next, leader);
+    // The new host's kernel takes the links of the others, and nobody closes them.
+    for (size_t k = 0; k < 4; ++k) EXPECT_EQ(away.links.threads[k].reply(seqs[k]).ret(), -ECONNRESET);
+    for (Link& link : away.links.threads) EXPECT_EQ(link.number(SYS_gettid), link.hello.tid);
+  }
+}
+
+TEST(Abandon, OneThreadThatCannotLinkStopsAll) {
+  Away away(3);
+  occupy_descriptors(away, 0);
+  come_home(away.links, away.states);  // sets 6 numbers free
+  at_home(away.subject);
+  for (u32 leader = 0; leader < 4; ++leader) {
+    // Ear, signalfd and 4 threads need 6: take one away.
+    Listener listener;  // takes links and never says a word
+    {
+      Frozen frozen(away.subject.pid());
+      if (leader == 0) { ASSERT_GT(frozen.inject(SYS_fcntl, {0, F_DUPFD, away.leader().hello.guard_first}), 0); }
+      frozen.prepare(listener.port(), listener.token(), leader);
+      frozen.divert();
+    }
+    at_home(away.subject);
+    away.subject.say("errors");
+    EXPECT_EQ(away.subject.line(), "errors 0 line 0");
+  }
 }
 
 TEST(Relink, ThreadsBornBeforeGoAlong) {

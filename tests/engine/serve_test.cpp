@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // The deputy at work: calls, aborts, children, threads, exec, deaths.
 #include <arpa/inet.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -232,6 +235,64 @@ TEST(Abort, BeforeItsCallMeansNotRun) {
     EXPECT_EQ(one.ret(), 1);  // the abort was not meant for it
     EXPECT_EQ(one.outs.at(0), "y");
     EXPECT_EQ(away.leader().reply(second).reply.flags, wire::kReplyNotRun);
+  }
+}
+
+// Where a symbol of the engine lies.
+u64 engine_symbol(const std::string& wanted) {
+  std::ifstream file(OMIG_ENGINE, std::ios::binary);
+  const std::string image(std::istreambuf_iterator<char>(file), {});
+  Elf64_Ehdr header;
+  memcpy(&header, image.data(), sizeof header);
+  std::vector<Elf64_Shdr> sections(header.e_shnum);
+  memcpy(sections.data(), image.data() + header.e_shoff, sections.size() * sizeof(Elf64_Shdr));
+  for (const Elf64_Shdr& section : sections) {
+    if (section.sh_type != SHT_SYMTAB) continue;
+    const char* names = image.data() + sections[section.sh_link].sh_offset;
+    for (u64 at = 0; at < section.sh_size; at += sizeof(Elf64_Sym)) {
+      Elf64_Sym symbol;
+      memcpy(&symbol, image.data() + section.sh_offset + at, sizeof symbol);
+      if (names + symbol.st_name == wanted) return symbol.st_value;
+    }
+  }
+  throw std::runtime_error("no symbol " + wanted);
+}
+
+// The gap that no chance finds: the abort arrives when the comparison has been made and the syscall instruction not.
+TEST(Abort, BetweenTheLookAndTheCall) {
+  const u64 begin = engine_symbol("omig_call_begin"), instruction = engine_symbol("omig_call_syscall");
+  for (u64 stop_at : {begin, instruction}) {
+    for (bool meant : {true, false}) {
+      Away away;
+      const auto [r, w] = make_pipe(away.leader());
+      const pid_t pid = away.subject.pid();
+      ASSERT_EQ(ptrace(PTRACE_SEIZE, pid, 0, 0), 0);
+      ASSERT_EQ(ptrace(PTRACE_INTERRUPT, pid, 0, 0), 0);
+      int status = 0;
+      ASSERT_EQ(waitpid(pid, &status, __WALL), pid);
+      const long word = ptrace(PTRACE_PEEKTEXT, pid, stop_at, 0);
+      ASSERT_EQ(ptrace(PTRACE_POKETEXT, pid, stop_at, (word & ~0xffl) | 0xcc), 0);
+      ASSERT_EQ(ptrace(PTRACE_CONT, pid, 0, 0), 0);
+      const u64 seq = away.leader().send_call(read_spec(r, 1));
+      ASSERT_EQ(waitpid(pid, &status, __WALL), pid);
+      ASSERT_EQ(WSTOPSIG(status), SIGTRAP);
+      abort_call(away, 0, meant ? seq : seq - 1);
+      const u64 none = 0;
+      EXPECT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, none)).ret(), 0);
+      ASSERT_EQ(ptrace(PTRACE_POKETEXT, pid, stop_at, word), 0);
+      user_regs_struct regs{};
+      ASSERT_EQ(ptrace(PTRACE_GETREGS, pid, 0, &regs), 0);
+      ASSERT_EQ(regs.rip, stop_at + 1);
+      regs.rip = stop_at;
+      ASSERT_EQ(ptrace(PTRACE_SETREGS, pid, 0, &regs), 0);
+      ASSERT_EQ(ptrace(PTRACE_DETACH, pid, 0, 0), 0);
+      if (!meant) {
+        wait_blocked_in(pid, SYS_read);
+        abort_call(away, 0, seq);
+      }
+      EXPECT_EQ(away.leader().reply(seq).reply.flags, meant ? wire::kReplyNotRun : wire::kReplyAborted);
+      EXPECT_EQ(away.leader().number(SYS_getppid), getpid());
+    }
   }
 }
 
