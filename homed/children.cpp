@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,8 +17,12 @@ namespace omig {
 
 namespace {
 
+constexpr int kUrgentNice = -10;
+constexpr int kInherit = -100;  // not a priority: leave it
+
 // Between fork and exec: only system calls. Failure is reported through `report`, which exec closes.
-[[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, int passed, int output, int report) {
+[[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, int passed, int output, int report, int nice) {
+  if (nice >= -20) setpriority(PRIO_PROCESS, 0, nice);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -46,11 +51,13 @@ namespace {
 }  // namespace
 
 Children::Children(asio::io_context& io, std::string state_dir)
-    : io_(io), state_dir_(std::move(state_dir)), signals_(io, SIGCHLD) {
+    : io_(io), state_dir_(std::move(state_dir)), ordinary_nice_(getpriority(PRIO_PROCESS, 0)), signals_(io, SIGCHLD) {
+  // On an overloaded node the daemon that is to relieve it must not wait its turn. Only root may; others do without.
+  setpriority(PRIO_PROCESS, 0, kUrgentNice);
   asio::co_spawn(io_, reap(), asio::detached);
 }
 
-Children::Started Children::start(const std::vector<std::string>& arguments, int passed, int output) {
+Children::Started Children::start(const std::vector<std::string>& arguments, int passed, int output, bool urgent) {
   std::vector<char*> argv;
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
@@ -65,7 +72,7 @@ Children::Started Children::start(const std::vector<std::string>& arguments, int
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return {-1, std::string("pipe: ") + std::strerror(errno)};
   const pid_t pid = fork();
-  if (pid == 0) become(argv.data(), envp.data(), log_path.c_str(), passed, output, report[1]);
+  if (pid == 0) become(argv.data(), envp.data(), log_path.c_str(), passed, output, report[1], urgent ? kInherit : ordinary_nice_);
   const int fork_code = errno;
   close(report[1]);
   const Fd status(report[0]);
@@ -92,7 +99,7 @@ awaitable<std::optional<std::string>> Children::output_of(const std::vector<std:
   }
   asio::readable_pipe pipe(io_, ends[0]);
   Fd write_end(ends[1]);
-  const Started child = start(argv, -1, write_end.get());
+  const Started child = start(argv, -1, write_end.get(), true);
   write_end.reset();
   if (child.pid < 0) {
     *error = child.error;

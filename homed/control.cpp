@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/control.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,11 +28,12 @@ std::string where_name(Where where) {
   return "unknown";
 }
 
-// The address of a unix socket is short; say so instead of cutting it off.
-std::string checked_path(const std::string& path) {
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) throw std::runtime_error("the path " + path + " is too long for a socket: choose a shorter --state-dir");
+// The address of a unix socket is short (107 bytes); the way through a descriptor of the directory always fits. Clients
+// do the same, except libomig: programs under so deep a directory are found by scanning instead of by announcement.
+std::string socket_path(const std::string& dir, int dir_fd, const char* name) {
+  const std::string path = dir + name;
   unlink(path.c_str());
-  return path;
+  return path.size() < sizeof(sockaddr_un::sun_path) ? path : fmt::format("/proc/self/fd/{}{}", dir_fd, name);
 }
 
 }  // namespace
@@ -46,11 +48,13 @@ Control::~Control() {
 }
 
 void Control::start() {
-  const Local::endpoint at(checked_path(d_.config.state_dir + "/homed.sock"));
+  const Fd dir(open(d_.config.state_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Local::endpoint at(socket_path(d_.config.state_dir, dir.get(), "/homed.sock"));
   acceptor_.open(at.protocol());
   acceptor_.bind(at);
   acceptor_.listen();
-  const asio::local::datagram_protocol::endpoint announce_at(checked_path(d_.config.state_dir + "/announce.sock"));
+  const asio::local::datagram_protocol::endpoint announce_at(
+      socket_path(d_.config.state_dir, dir.get(), "/announce.sock"));
   announcements_.open(announce_at.protocol());
   announcements_.bind(announce_at);
   const int one = 1;

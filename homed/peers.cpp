@@ -163,7 +163,7 @@ void Peers::receive_guest(tcp::socket socket, const Json& request) {
   const auto child = d_.children.start({find_binary("omig-host"), "arrive", "--fd", "3", "--state-dir", d_.config.state_dir,
                                         "--address", d_.config.listen.address_text(), "--node", d_.config.name, "--request",
                                         request.dump(-1, ' ', false, Json::error_handler_t::replace)},
-                                       passed.get(), -1);
+                                       passed.get(), -1, false);
   if (child.pid < 0) {
     log("guest {} of {} not received: {}", key.pid, key.home, child.error);
     send_json(passed.get(), refusal(d_.config.name + ": " + child.error), milliseconds(500));

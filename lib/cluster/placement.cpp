@@ -16,8 +16,9 @@ constexpr i64 kMaxResidence_ms = 60'000;
 constexpr double kMargin = 0.05;        // of the source's relief, kept as hysteresis
 constexpr double kAwayPenalty = 1.1;    // forwarded calls cost something, unknown how much
 constexpr double kAwayChattyPenalty = 2.0;
-constexpr double kHomeBonus = 0.9;
+constexpr double kHomeBonus = 0.9;      // for one that makes calls; a quiet guest has no reason to prefer home
 constexpr double kHomeChattyBonus = 0.5;
+constexpr double kQuiet_per_s = 200;    // forwarded calls that do not matter
 constexpr double kChatty_per_s = 2'000; // forwarded calls at which being away hurts
 constexpr double kMemoryReserve = 0.05; // of a target's memory stays free
 constexpr double kMoveFixed_s = 0.005;
@@ -41,7 +42,7 @@ bool has_memory(const NodeEntry& target, u64 bytes) {
 
 double penalty_of(const Candidate& c, u32 target_id) {
   const bool chatty = c.calls_per_s > kChatty_per_s;
-  if (target_id == c.home_id) return chatty ? kHomeChattyBonus : kHomeBonus;
+  if (target_id == c.home_id) return chatty ? kHomeChattyBonus : c.calls_per_s > kQuiet_per_s ? kHomeBonus : 1.0;
   return chatty ? kAwayChattyPenalty : kAwayPenalty;
 }
 

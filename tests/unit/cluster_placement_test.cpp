@@ -100,11 +100,13 @@ TEST(Placement, MemoryForbids) {
   EXPECT_TRUE(decide(state, 1).empty());
 }
 
-TEST(Placement, AGuestGoesHomeWhenHomeIsIdle) {
+TEST(Placement, AGuestThatCallsHomeGoesThereWhenHomeIsIdle) {
   PlacementState state;
   state.self = node(1, 1, 1);
   state.others = {node(2, 1, 0), node(3, 1, 0)};
   state.running = {busy(100, 3)};
+  EXPECT_TRUE(decide(state, 1).empty());  // a quiet one is as well off where it is
+  state.running[0].calls_per_s = 500;
   const auto moves = decide(state, 1);
   ASSERT_EQ(moves.size(), 1u);
   EXPECT_EQ(moves[0].target_id, 3u);
