@@ -142,7 +142,8 @@ Json Peers::offer(const Json& request) {
 std::optional<std::string> Peers::why_not_here(const Json& request) const {
   const u32 version = field<u32>(request, "version", 0);
   if (version != wire::kVersion) return fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion);
-  const uid_t uid = field<uid_t>(request, "uid", static_cast<uid_t>(-1));
+  // A mover that does not say whose process it is can only be one of the same user: it knows a key of mode 0600.
+  const uid_t uid = field<uid_t>(request, "uid", geteuid());
   if (geteuid() != 0 && uid != geteuid())
     return fmt::format("{} serves only user {}: its homed does not run as root", d_.config.name, geteuid());
   const u64 rss_bytes = field<u64>(request, "rss_bytes", 0);
