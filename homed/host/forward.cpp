@@ -40,6 +40,13 @@ int mask_argument(u32 nr) {
   }
 }
 
+// The engine's descriptors at home do not exist for the program.
+bool touches_engine_descriptors(const Guest& guest, u32 nr, const u64 args[6]) {
+  if (nr != SYS_close && nr != SYS_dup2 && nr != SYS_dup3) return false;
+  const u32 fd = static_cast<u32>(nr == SYS_close ? args[0] : args[1]);
+  return fd >= guest.guard_first && fd <= guest.guard_last;
+}
+
 }  // namespace
 
 void Visit::start_worker() {
@@ -133,6 +140,10 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
   }
   if (row->route == syscalls::Route::local) {  // only some of its arguments are local: nothing here says so, let it pass
     answer_continue(n.id);
+    return;
+  }
+  if (touches_engine_descriptors(*t->guest, nr, args)) {
+    answer(n.id, -EBADF);
     return;
   }
   if (row->route == syscalls::Route::special && special(t, n, *row, args, buffers)) return;

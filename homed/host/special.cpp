@@ -301,47 +301,6 @@ bool Visit::special_close_range(const std::shared_ptr<GuestThread>& t, const sec
   return true;
 }
 
-// /proc/self/maps and its like must tell of the guest, not of the deputy: the text is taken here and put into a memfd at home.
-bool Visit::special_open(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n) {
-  const bool at = n.data.nr == SYS_openat;
-  GuestMemory memory(t->guest->pid);
-  std::string path;
-  if (memory.read_string(GuestAddr{at ? n.data.args[1] : n.data.args[0]}, &path, 4096) != 0) return false;
-  if (!path.starts_with("/proc/")) return false;
-  const std::string own = fmt::format("/proc/{}/", t->guest->home_pid);
-  std::string rest;
-  for (const std::string& prefix : {std::string("/proc/self/"), std::string("/proc/thread-self/"), own}) {
-    if (path.starts_with(prefix)) rest = path.substr(prefix.size());
-  }
-  if (rest != "maps" && rest != "smaps" && rest != "statm" && rest != "smaps_rollup") return false;
-  std::string text = read_file(fmt::format("/proc/{}/{}", t->guest->pid, rest), 64u << 20);
-  if (rest == "maps") {
-    std::string filtered;
-    size_t line_start = 0;
-    while (line_start < text.size()) {
-      const size_t line_end = text.find('\n', line_start) + 1;
-      const u64 start = strtoull(text.c_str() + line_start, nullptr, 16);
-      if (start < kEngineBase || start >= kEngineEnd) filtered.append(text, line_start, line_end - line_start);
-      line_start = line_end;
-    }
-    text = std::move(filtered);
-  }
-  const u64 open_flags = at ? n.data.args[2] : n.data.args[1];
-  const char name[] = "proc";
-  const wire::Reloc name_reloc{0, 0};
-  begin_call(*t, false);
-  const long fd = home_call(*t, SYS_memfd_create, {0, (open_flags & O_CLOEXEC) != 0 ? MFD_CLOEXEC : 0u},
-                            {reinterpret_cast<const u8*>(name), sizeof name}, {&name_reloc, 1});
-  if (fd >= 0) {
-    const wire::Reloc reloc{1, 0};
-    home_call(*t, SYS_write, {static_cast<u64>(fd), 0, text.size()}, {reinterpret_cast<const u8*>(text.data()), text.size()}, {&reloc, 1});
-    home_call(*t, SYS_lseek, {static_cast<u64>(fd), 0, SEEK_SET});
-  }
-  end_call(*t);
-  answer(n.id, fd);
-  return true;
-}
-
 // A signalfd at home reads pending signals there: the ear must leave them.
 void Visit::after_signalfd(GuestThread& t, const seccomp_notif& n, i64 result) {
   if (result < 0) return;

@@ -150,7 +150,7 @@ void Visit::run() {
 void Visit::pump(int timeout_ms) {
   pollfd waits[2] = {{sigchld_.get(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
   const auto now = SteadyClock::now();
-  int limit = now < busy_until_ ? 2 : 50;
+  int limit = now < busy_until_ ? 2 : 200;
   if (timeout_ms >= 0) limit = std::min(limit, timeout_ms);
   poll(waits, 2, limit);
   if ((waits[0].revents & POLLIN) != 0) {

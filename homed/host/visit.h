@@ -207,7 +207,9 @@ class Visit {
   bool special_sigaction(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_close_range(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  // procfs.cpp
   bool special_open(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  std::string read_home_file(GuestThread& t, const std::string& path);
   void after_signalfd(GuestThread& t, const seccomp_notif& n, i64 result);
   void birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6> args);
 
