@@ -130,6 +130,7 @@ class Arriving {
     visit_ = std::make_unique<Visit>(visit, std::move(cell), head_);
     restore_ = std::make_unique<Restore>(visit_->cell(), head_);
     restore_->prepare();
+    restore_->make_ready(preparations_from_json(plan->value("prepare", nlohmann::json::array())));
     const std::string token = hex_encode(visit.token.data(), visit.token.size());
     const std::string address = Endpoint{options_.address, 0}.address_text();
     const nlohmann::json self = {{"port", visit_->door().port()}, {"token", token}, {"pid", getpid()}, {"address", address},

@@ -64,7 +64,7 @@ bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::s
 }
 
 bool MoveConversation::open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-                            std::span<const image::File> files, std::string* reason) {
+                            std::span<const image::File> files, std::span<const Preparation> preparations, std::string* reason) {
   node_ = node;
   std::string error;
   fd_ = connect_peer(to, key, milliseconds(3000), &error);
@@ -73,7 +73,8 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
     return false;
   }
   nlohmann::json reply;
-  if (!send_json(fd_.get(), request) || !send_json(fd_.get(), {{"files", files_to_json(files)}})) {
+  if (!send_json(fd_.get(), request) || 
+      !send_json(fd_.get(), {{"files", files_to_json(files)}, {"prepare", preparations_to_json(preparations)}})) {
     *reason = fmt::format("{} broke off the move", node);
     return false;
   }
@@ -163,7 +164,8 @@ class Departure {
         {"monotonic_ns", clock_ns(CLOCK_MONOTONIC)}, {"boottime_ns", clock_ns(CLOCK_BOOTTIME)},
         {"boot_id", read_file("/proc/sys/kernel/random/boot_id", 64)},
         {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
-    return conversation_.open(options_.to, options_.node, *key, request, files_.files(), reason);
+    return conversation_.open(options_.to, options_.node, *key, request, files_.files(),
+                              preparations(options_.pid, before.vmas), reason);
   }
 
   bool leave(MoveReport* report) {

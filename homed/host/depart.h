@@ -38,7 +38,7 @@ class MoveConversation {
  public:
   // Asks, and offers the files; fills what the target answered.
   bool open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-            std::span<const image::File> files, std::string* reason);
+            std::span<const image::File> files, std::span<const Preparation> preparations, std::string* reason);
   // Ships a frozen process. `expect_ready`: until the target has it in place.
   bool ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics);
   // Waits for the target's last word.

@@ -470,7 +470,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"command", guest->command}};
   MoveConversation conversation;
   const std::vector<image::File> offered = guest->files.files();
-  if (!conversation.open(to, node, options_.key, request, offered, &report.reason)) return report;
+  if (!conversation.open(to, node, options_.key, request, offered, preparations(guest->pid, before.vmas), &report.reason)) return report;
 
   bool frozen = false, captured = false;
   const auto frozen_at = SteadyClock::now();

@@ -74,6 +74,18 @@ void Restore::prepare() {
   batch(cell_.guest, ops, "clearing the room");
 }
 
+void Restore::make_ready(std::span<const Preparation> preparations) {
+  constexpr u64 kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
+  std::vector<BatchOp> ops;
+  for (const Preparation& p : preparations) {
+    ops.push_back(op(SYS_mmap, p.start, p.end - p.start, PROT_READ | PROT_WRITE, kMapFlags, ~0ull, 0, true));
+    ops.push_back(op(SYS_madvise, p.used_start, p.used_end - p.used_start, MADV_HUGEPAGE, 0, 0, 0, true));
+    ops.push_back(op(SYS_madvise, p.used_start, p.used_end - p.used_start, kPopulateWrite, 0, 0, 0, true));
+    ready_.push_back(p);
+  }
+  if (!ops.empty()) batch(cell_.guest, ops, "preparing memory");
+}
+
 void Restore::place(const image::Image& image, const std::vector<bool>& files_there) {
   rlimit stack{};
   if (prlimit(cell_.guest, RLIMIT_STACK, nullptr, &stack) == 0) {
@@ -89,7 +101,16 @@ void Restore::place(const image::Image& image, const std::vector<bool>& files_th
   prlimit(cell_.guest, RLIMIT_CORE, &no_core, nullptr);
 
   std::vector<BatchOp> ops;
+  const auto is_ready = [&](const image::Vma& v) {  // still the mapping that was announced; a heap may have grown
+    return v.kind == image::VmaKind::anonymous && v.flags == 0 && v.prot == (PROT_READ | PROT_WRITE) &&
+           std::any_of(ready_.begin(), ready_.end(), [&](const Preparation& p) { return p.start == v.start && p.end == v.end; });
+  };
+  for (const Preparation& p : ready_) {
+    const bool kept = std::any_of(image.vmas.begin(), image.vmas.end(), [&](const image::Vma& v) { return v.start == p.start && v.end == p.end && is_ready(v); });
+    if (!kept) ops.push_back(op(SYS_munmap, p.start, p.end - p.start));
+  }
   for (const image::Vma& v : image.vmas) {
+    if (is_ready(v)) continue;
     if (v.kind == image::VmaKind::file && files_there[static_cast<size_t>(v.file)]) {
       const u64 sharing = (v.flags & image::kSharedReadOnly) != 0 ? MAP_SHARED : MAP_PRIVATE;
       ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED,

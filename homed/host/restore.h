@@ -19,6 +19,8 @@ class Restore {
 
   // Work area, everything of the exec'ed image unmapped, vdso pages put aside. Before the freeze.
   void prepare();
+  // Maps and populates what will be needed, with huge pages; failing only costs speed. Before the freeze.
+  void make_ready(std::span<const Preparation> preparations);
   void place(const image::Image& image, const std::vector<bool>& files_there);
   // Reads PageRuns from `fd` until the end mark. False: the sender is gone or sent nonsense.
   bool receive_pages(int fd, const image::Image& image);
@@ -37,6 +39,7 @@ class Restore {
   Cell& cell_;
   const EngineHead& head_;
   std::map<image::VmaKind, u64> aside_;
+  std::vector<Preparation> ready_;
 };
 
 // A batch op from plain arguments.

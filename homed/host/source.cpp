@@ -192,6 +192,50 @@ bool send_pages(pid_t pid, std::span<const image::Vma> vmas, const std::vector<b
   return true;
 }
 
+std::vector<Preparation> preparations(pid_t pid, std::span<const image::Vma> vmas) {
+  constexpr u64 kWorthwhileBytes = 4u << 20;
+  std::vector<Preparation> list;
+  const Fd pagemap(open(fmt::format("/proc/{}/pagemap", pid).c_str(), O_RDONLY | O_CLOEXEC));
+  for (const image::Vma& v : vmas) {
+    const bool candidate = v.kind == image::VmaKind::anonymous && v.flags == 0 && v.prot == (PROT_READ | PROT_WRITE);
+    if (!candidate || v.bytes() < kWorthwhileBytes) continue;
+    abi::PageRegion regions[512];
+    abi::PmScanArg scan{};
+    scan.size = sizeof scan;
+    scan.start = v.start;
+    scan.end = v.end;
+    scan.vec = reinterpret_cast<u64>(regions);
+    scan.vec_len = 512;
+    scan.category_anyof_mask = scan.return_mask = abi::kPageIsPresent;
+    const int count = ioctl(pagemap.get(), abi::kPagemapScan, &scan);
+    // One run from the mapping's first used page: a heap that fills up. Scattered pages are not worth whole huge pages.
+    if (count <= 0) continue;
+    u64 end = regions[0].end;
+    for (int i = 1; i < count && regions[i].start - end < (2u << 20); ++i) end = regions[i].end;
+    if (end - regions[0].start >= kWorthwhileBytes) list.push_back({v.start, v.end, regions[0].start, end});
+  }
+  return list;
+}
+
+nlohmann::json preparations_to_json(std::span<const Preparation> list) {
+  nlohmann::json json = nlohmann::json::array();
+  for (const Preparation& p : list) json.push_back({p.start, p.end, p.used_start, p.used_end});
+  return json;
+}
+
+std::vector<Preparation> preparations_from_json(const nlohmann::json& json) {
+  std::vector<Preparation> list;
+  for (const auto& item : json) {
+    if (!item.is_array() || item.size() != 4) return {};
+    const Preparation p{item[0].get<u64>(), item[1].get<u64>(), item[2].get<u64>(), item[3].get<u64>()};
+    const bool sane = (p.start | p.end | p.used_start | p.used_end) % kPageSize == 0 && p.start < p.end && p.end <= (1ull << 47) &&
+                      p.start <= p.used_start && p.used_start < p.used_end && p.used_end <= p.end &&
+                      !(p.start < kEngineEnd && p.end > kEngineBase);
+    if (sane) list.push_back(p);
+  }
+  return list;
+}
+
 nlohmann::json files_to_json(std::span<const image::File> files) {
   nlohmann::json list = nlohmann::json::array();
   for (const image::File& f : files) list.push_back({f.path, f.size_bytes, f.sha256_hex});
