@@ -99,6 +99,11 @@ Json Peers::gossip(const Json& request) {
   if (entry && entry->incarnation != d_.incarnation && (entry->id == d_.config.id || entry->name == d_.config.name))
     return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name, d_.config.name,
                                d_.config.listen.text()));
+  if (entry) {
+    if (const cluster::NodeEntry* other = d_.window.conflict(*entry, now_ms()))
+      return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name, other->name,
+                                 other->endpoint.text()));
+  }
   take_news(request);
   Json reply = news();
   reply["ok"] = true;

@@ -59,7 +59,16 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
   return e;
 }
 
+const NodeEntry* Window::conflict(const NodeEntry& entry, i64 now_ms) const {
+  for (const auto& [id, seen] : nodes_) {
+    const bool same_place = seen.entry.endpoint == entry.endpoint;
+    if (!same_place && (id == entry.id || seen.entry.name == entry.name) && seen.alive(now_ms)) return &seen.entry;
+  }
+  return nullptr;
+}
+
 bool Window::merge(const NodeEntry& entry, i64 age_ms, i64 now_ms) {
+  if (conflict(entry, now_ms) != nullptr) return false;
   const auto it = nodes_.find(entry.id);
   if (it == nodes_.end()) {
     if (nodes_.size() >= kMaxWindow) return false;

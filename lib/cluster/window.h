@@ -54,7 +54,9 @@ struct Seen {
 
 class Window {
  public:
-  // True if it was news: a new node, or a newer entry.
+  // The living node whose number or name a newcomer would take; nullptr: none. The first to have them keeps them.
+  const NodeEntry* conflict(const NodeEntry& entry, i64 now_ms) const;
+  // True if it was news: a new node, or a newer entry. An entry in conflict is not taken.
   bool merge(const NodeEntry& entry, i64 age_ms, i64 now_ms);
   // The whole window as sent in gossip, and its inverse. Returns the ids that were news.
   nlohmann::json to_json(i64 now_ms, size_t max_entries) const;

@@ -10,7 +10,7 @@ NodeEntry entry(u32 id, u64 incarnation, u64 seq) {
   NodeEntry e;
   e.id = id;
   e.name = "n" + std::to_string(id);
-  e.endpoint = *Endpoint::parse("10.0.0.1:7946");
+  e.endpoint = *Endpoint::parse("10.0.0." + std::to_string(id) + ":7946");
   e.incarnation = incarnation;
   e.seq = seq;
   return e;
@@ -80,6 +80,23 @@ TEST(Window, WhatIsNotAnEntryIsNotTaken) {
   bad = good;
   bad["id"] = -1;
   EXPECT_FALSE(entry_from_json(bad));
+}
+
+TEST(Window, TheFirstKeepsItsNumberAndNameWhileItLives) {
+  Window window;
+  window.merge(entry(1, 1, 1), 0, 0);
+  NodeEntry thief = entry(1, 9, 1);
+  thief.name = "thief";
+  thief.endpoint = *Endpoint::parse("10.0.0.9:7946");
+  EXPECT_FALSE(window.merge(thief, 0, 100));
+  thief.id = 2;
+  EXPECT_TRUE(window.merge(thief, 0, 100));
+  NodeEntry namesake = entry(3, 9, 1);
+  namesake.name = "n1";
+  namesake.endpoint = *Endpoint::parse("10.0.0.8:7946");
+  EXPECT_EQ(window.conflict(namesake, 100)->id, 1u);
+  EXPECT_TRUE(window.merge(entry(1, 2, 1), 0, 100));  // itself, restarted
+  EXPECT_TRUE(window.merge(namesake, 0, 101 + kAliveFor_ms));
 }
 
 TEST(Window, OldNodesAreForgotten) {
