@@ -43,10 +43,15 @@ class BadInput : public testing::Test {
   };
 
   static std::vector<std::string> sleeper_words() { return shared_lab().on_node(1, {"sleep", "1000"}); }
-  // Waits until the exec chain has become the sleeper and homed knows it.
-  static void wait_until_known(pid_t pid) {
+  // Waits until the exec chain has become the sleeper.
+  static void wait_until_asleep(pid_t pid) {
     auto end = Clock::now() + std::chrono::seconds(10);
     while (read_file(fmt::format("/proc/{}/comm", pid)) != "sleep\n" && Clock::now() < end) poll(nullptr, 0, 2);
+  }
+  // And until homed knows it.
+  static void wait_until_known(pid_t pid) {
+    wait_until_asleep(pid);
+    auto end = Clock::now() + std::chrono::seconds(10);
     while (!shared_lab().omctl(1, {"where", std::to_string(pid)}).succeeded() && Clock::now() < end) {
     }
   }
@@ -93,10 +98,10 @@ TEST_F(BadInput, PidsThatCannotMove) {
   EXPECT_TRUE(refused(migrate_to("0", "node2"), ""));
   EXPECT_TRUE(refused(migrate_to("1", "node2"), "1"));
   Sleeper plain({"sleep", "1000"});
-  wait_until_known(plain.pid());
+  wait_until_asleep(plain.pid());
   EXPECT_TRUE(refused(migrate_to(std::to_string(plain.pid()), "node2"), std::to_string(plain.pid())));
   Sleeper unloaded(lab.on_node(1, {"env", "-u", "LD_PRELOAD", "sleep", "1000"}));
-  wait_until_known(unloaded.pid());
+  wait_until_asleep(unloaded.pid());
   EXPECT_TRUE(refused(migrate_to(std::to_string(unloaded.pid()), "node2"), "not preloaded"));
   // Another node's program: its own homed moves it, ours does not.
   Sleeper foreign(lab.on_node(2, {"sleep", "1000"}));
@@ -123,7 +128,11 @@ TEST_F(BadInput, AnotherUsersProgram) {
 TEST_F(BadInput, DeadNode) {
   Lab lab(3);
   fs::path directory = fresh_directory("dead-node");
-  Child child({.words = lab.on_node(1, {"sleep", "1000"}), .environment = {{"OMIG_TEST_FIFOS", directory}}}, directory);
+  // Blocked for ever in a read of a FIFO that it holds open itself.
+  Child child({.words = lab.on_node(1, {"bash", "-c", "mkfifo queue; exec 3<>queue; read line <&3"}),
+               .environment = {{"OMIG_TEST_FIFOS", directory}},
+               .directory = directory},
+              directory);
   std::string pid = std::to_string(child.pid());
   auto end = Clock::now() + std::chrono::seconds(10);
   while (!lab.omctl(1, {"where", pid}).succeeded() && Clock::now() < end) {
@@ -158,7 +167,7 @@ TEST_F(BadInput, CommandsThatCannotRun) {
 
 TEST_F(BadInput, WhyNamesTheReason) {
   Sleeper unloaded(shared_lab().on_node(1, {"env", "-u", "LD_PRELOAD", "sleep", "1000"}));
-  wait_until_known(unloaded.pid());
+  wait_until_asleep(unloaded.pid());
   Outcome why = shared_lab().omctl(1, {"why", std::to_string(unloaded.pid())});
   EXPECT_NE((why.out + why.err).find("not preloaded"), std::string::npos) << why.describe() << why.out << why.err;
   Sleeper free(sleeper_words());

@@ -102,7 +102,9 @@ TEST_P(FaultPoints, EndsAsPromised) {
     if (point.lost) return "";  // what omctl says about a program that is lost at that moment is not promised
     if (answer.empty()) return fmt::format("the move to {} worked although a host died at {}", point.to, point.name);
     std::string before = std::string(point.from) == "home" ? "node1" : point.from;
-    if (where(pid) != before) return fmt::format("it was on {} and is on {} after: {}", before, where(pid), answer);
+    // Once the threads are diverted the mover has nothing left to do: the move may complete without it.
+    bool completed = std::string(point.name) == "after-divert" && where(pid) == point.to;
+    if (where(pid) != before && !completed) return fmt::format("it was on {} and is on {} after: {}", before, where(pid), answer);
     arm("");
     std::string trouble = migrate_now(pid, point.to);
     if (!trouble.empty()) return "after the fault: " + trouble;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -34,7 +35,10 @@ Lab::Lab(int nodes, std::vector<std::string> options) : nodes_(nodes) {
   directory_ = fresh_directory(fmt::format("lab{}", ++count));
   fs::remove(directory_);  // `lab up` makes it
   start_watchdog();
+  // Moves are the tests' business, not the scheduler's, unless a test is about the scheduler.
   std::vector<std::string> words = {"--nodes", std::to_string(nodes)};
+  if (std::find(options.begin(), options.end(), "--balance") == options.end()) words.push_back("--no-balance");
+  std::erase(options, "--balance");
   words.insert(words.end(), options.begin(), options.end());
   Outcome up = lab_command("up", words);
   if (!up.succeeded())
@@ -116,7 +120,7 @@ std::vector<pid_t> Lab::hosts(int node) const {
   std::vector<pid_t> pids;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(state_dir(node) / "hosts", error)) {
-    std::string name = entry.path().filename();
+    std::string name = entry.path().stem();  // PID.json
     if (name.find_first_not_of("0123456789") == std::string::npos && kill(std::stoi(name), 0) == 0)
       pids.push_back(std::stoi(name));
   }

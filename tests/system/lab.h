@@ -12,6 +12,7 @@ namespace omig::test {
 
 class Lab {
  public:
+  // Options as `omctl lab up` has them; "--balance" lets the scheduler move programs by itself.
   explicit Lab(int nodes, std::vector<std::string> options = {});
   ~Lab();
   Lab(const Lab&) = delete;

@@ -12,7 +12,8 @@ struct Program {
   std::string_view stays;  // not empty: it must stay home, and the refusal says this
   // Why a flavour does not apply, empty if it does. Never "it fails".
   std::string_view not_away;
-  bool core = false;  // also run as an ordinary user
+  bool core = false;   // also run as an ordinary user
+  bool timed = false;  // has upper bounds on times: not for a machine that is overloaded on purpose (the storm)
 };
 
 std::span<const Program> programs();
