@@ -74,12 +74,15 @@ class Arriving {
         throw std::runtime_error(fmt::format("missing CPU feature {} on {}", flag.get<std::string>(), node));
       }
     }
-    if (r.value("vdso", "") != vdso_sha256()) throw std::runtime_error(fmt::format("{} runs a different kernel (vdso)", node));
+    if (r.value("vdso", "") != vdso_sha256())
+      throw std::runtime_error(fmt::format("{} runs a different kernel (vdso)", node));
     const u64 wanted = r.value("rss_bytes", u64{0});
     const std::string meminfo = read_file("/proc/meminfo");
     const auto at = meminfo.find("MemAvailable:");
     const u64 available = at == std::string::npos ? ~0ull : strtoull(meminfo.c_str() + at + 13, nullptr, 10) * 1024;
-    if (wanted + (64u << 20) > available) throw std::runtime_error(fmt::format("{} has not enough memory: {} MiB free, {} MiB needed", node, available >> 20, wanted >> 20));
+    if (wanted + (64u << 20) > available)
+      throw std::runtime_error(
+          fmt::format("{} has not enough memory: {} MiB free, {} MiB needed", node, available >> 20, wanted >> 20));
     if (r.value("boot_id", "") != read_file("/proc/sys/kernel/random/boot_id", 64)) {
       monotonic_offset_ = r.value("monotonic_ns", i64{0}) - clock_ns(CLOCK_MONOTONIC);
       boottime_offset_ = r.value("boottime_ns", i64{0}) - clock_ns(CLOCK_BOOTTIME);
@@ -99,7 +102,7 @@ class Arriving {
     CellRequest request;
     for (const image::File& file : image_.files) {
       Fd fd = catalogue.open_same(file);
-      struct stat st{};
+      struct stat st {};
       const bool there = fd.valid() && fstat(fd.get(), &st) == 0;
       file_ids_.push_back(there ? std::optional<FileId>({st.st_dev, st.st_ino}) : std::nullopt);
       request.files.push_back(fd.get());
@@ -113,6 +116,7 @@ class Arriving {
     visit.node = options_.node;
     visit.address = options_.address;
     visit.key = *key;
+    visit.home_uid = options_.request.value("uid", 0u);
     visit.home_name = options_.request.value("home", "");
     visit.monotonic_offset_ns = monotonic_offset_;
     visit.boottime_offset_ns = boottime_offset_;
@@ -133,7 +137,10 @@ class Arriving {
     restore_->make_ready(preparations_from_json(plan->value("prepare", nlohmann::json::array())));
     const std::string token = hex_encode(visit.token.data(), visit.token.size());
     const std::string address = Endpoint{options_.address, 0}.address_text();
-    const nlohmann::json self = {{"port", visit_->door().port()}, {"token", token}, {"pid", getpid()}, {"address", address},
+    const nlohmann::json self = {{"port", visit_->door().port()},
+                                 {"token", token},
+                                 {"pid", getpid()},
+                                 {"address", address},
                                  {"home_node", visit.home_name}};
     const std::string text = self.dump() + "\n";
     if (write(state.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
@@ -141,8 +148,8 @@ class Arriving {
     }
     nlohmann::json files = nlohmann::json::array();
     for (const Fd& fd : files_) files.push_back(fd.valid() ? 1 : 0);
-    const nlohmann::json ok = {{"ok", true},           {"address", address}, {"port", visit_->door().port()}, {"token", token},
-                               {"node", options_.node}, {"files", files}};
+    const nlohmann::json ok = {{"ok", true},     {"address", address},    {"port", visit_->door().port()},
+                               {"token", token}, {"node", options_.node}, {"files", files}};
     if (!send_json(options_.conversation.get(), ok)) throw std::runtime_error("the source broke off");
   }
 
@@ -184,7 +191,8 @@ class Arriving {
     const i32 pid = image_.header.pid;
     auto ear = visit_->door().wait(wire::Role::ear, pid, 0, kLinkTimeout);
     if (!ear) throw std::runtime_error("its deputy did not link in");
-    if (image_.header.actions_known == 0) memcpy(image_.header.actions, ear->process.actions, sizeof image_.header.actions);
+    if (image_.header.actions_known == 0)
+      memcpy(image_.header.actions, ear->process.actions, sizeof image_.header.actions);
     std::vector<Arrival> links;
     for (image::Thread& thread : image_.threads) {
       auto link = visit_->door().wait(wire::Role::thread, pid, thread.tid, kLinkTimeout);

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "lib/link/peer.h"
 
@@ -16,7 +15,8 @@ struct ArriveOptions {
   nlohmann::json request;
 };
 
-// Receives a process, lets it run, serves it and its children until the last is gone. Returns the exit status of this host.
+// Receives a process, lets it run, serves it and its children until the last is gone. Returns the exit status of this
+// host.
 int arrive(ArriveOptions options);
 
 }  // namespace omig::host

@@ -39,9 +39,11 @@ void write_proc(const char* path, const std::string& text) {
 }
 
 // In the forked child, which is single threaded: becomes the stub in a user namespace of its own.
-[[noreturn]] void be_helper(const CellRequest& request, int helper, int init, int go, int engine, const std::string& stub) {
+[[noreturn]] void be_helper(const CellRequest& request, int helper, int init, int go, int engine,
+                            const std::string& stub) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
-  for (int number = 1; number < NSIG; ++number) signal(number, SIG_DFL);  // ignored ones survive exec: they would be the guest's
+  for (int number = 1; number < NSIG; ++number)
+    signal(number, SIG_DFL);  // ignored ones survive exec: they would be the guest's
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -87,7 +89,8 @@ void write_proc(const char* path, const std::string& text) {
 
 void Cell::create(const CellRequest& request) {
   const std::string stub = find_binary("omig-stub"), engine_path = find_binary("omig-engine");
-  if (stub.empty() || engine_path.empty()) throw std::runtime_error("omig-stub or omig-engine is missing: reinstall omig");
+  if (stub.empty() || engine_path.empty())
+    throw std::runtime_error("omig-stub or omig-engine is missing: reinstall omig");
   int helper[2], init_pair[2], go[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, helper) != 0 ||
       socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, init_pair) != 0 || pipe2(go, O_CLOEXEC) != 0) {
@@ -122,14 +125,16 @@ void Cell::create(const CellRequest& request) {
   if (write(go_here.get(), "g", 1) != 1) throw std::runtime_error("the guest died");
   for (;;) {
     int status = 0;
-    if (waitpid(guest, &status, __WALL) != guest || !WIFSTOPPED(status)) throw std::runtime_error("the guest died at its start");
+    if (waitpid(guest, &status, __WALL) != guest || !WIFSTOPPED(status))
+      throw std::runtime_error("the guest died at its start");
     if ((status >> 8) == (SIGTRAP | (PTRACE_EVENT_EXEC << 8))) break;
     ptrace(PTRACE_CONT, guest, 0, 0);
   }
   // The exec call itself still has its exit to report; after it injected calls count their stops right.
   int status = 0;
   ptrace(PTRACE_SYSCALL, guest, 0, 0);
-  if (waitpid(guest, &status, __WALL) != guest || !WIFSTOPPED(status)) throw std::runtime_error("the guest died at its start");
+  if (waitpid(guest, &status, __WALL) != guest || !WIFSTOPPED(status))
+    throw std::runtime_error("the guest died at its start");
 }
 
 int Cell::ask_init(int number) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An empty guest: namespaces, INIT, and a process with the wanted pid that is stopped at the engine's first instruction, traced by
-// the calling thread. Made without root (GUEST.md); needs user namespaces.
+// An empty guest: namespaces, INIT, and a process with the wanted pid that is stopped at the engine's first
+// instruction, traced by the calling thread. Made without root (GUEST.md); needs user namespaces.
 #pragma once
 
 #include <string>
@@ -12,15 +12,15 @@
 namespace omig::host {
 
 struct CellRequest {
-  pid_t pid = 0;               // wanted inside
-  std::string clock_offsets;   // for /proc/self/timens_offsets, may be empty
-  std::vector<int> files;      // descriptors to hand on as kCellFiles + i; -1: hole
+  pid_t pid = 0;              // wanted inside
+  std::string clock_offsets;  // for /proc/self/timens_offsets, may be empty
+  std::vector<int> files;     // descriptors to hand on as kCellFiles + i; -1: hole
 };
 
 class Cell {
  public:
-  // Throws std::runtime_error with the reason. The calling thread must be the only one that ever forks or traces here, and lives
-  // as long as the host (PDEATHSIG is per thread).
+  // Throws std::runtime_error with the reason. The calling thread must be the only one that ever forks or traces here,
+  // and lives as long as the host (PDEATHSIG is per thread).
   void create(const CellRequest& request);
   // Makes the kernel give `pid` to the next process or thread born inside. False: refused.
   bool choose_next_pid(pid_t pid);

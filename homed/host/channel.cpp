@@ -127,10 +127,12 @@ bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output,
     have += static_cast<size_t>(got);
   }
   memcpy(&head, buffer, sizeof head);
-  const bool in_step = head.frame.type == wire::Type::reply && head.frame.seq == seq && head.frame.bytes <= wire::kMaxFrame &&
-                       head.reply.out_bytes + sizeof(wire::Reply) == head.frame.bytes && have - sizeof head <= head.reply.out_bytes;
+  const bool in_step =
+      head.frame.type == wire::Type::reply && head.frame.seq == seq && head.frame.bytes <= wire::kMaxFrame &&
+      head.reply.out_bytes + sizeof(wire::Reply) == head.frame.bytes && have - sizeof head <= head.reply.out_bytes;
   if (!in_step) {
-    fmt::print(stderr, "omig-host: a deputy answers out of step: type {} seq {} for {}\n", static_cast<u32>(head.frame.type), head.frame.seq, seq);
+    fmt::print(stderr, "omig-host: a deputy answers out of step: type {} seq {} for {}\n",
+               static_cast<u32>(head.frame.type), head.frame.seq, seq);
     return false;
   }
   *reply = head.reply;

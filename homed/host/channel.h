@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The host's end of the links to deputies: where they arrive, and frames on them.
 //
-// Doorway accepts connections on the link port, believes none without the token, and keeps thread and ear links until the part that
-// expects them (an arrival, a fork, a new thread) claims them. Commanders are handed to a callback on a thread of their own.
+// Doorway accepts connections on the link port, believes none without the token, and keeps thread and ear links until
+// the part that expects them (an arrival, a fork, a new thread) claims them. Commanders are handed to a callback on a
+// thread of their own.
 #pragma once
 
 #include <condition_variable>
@@ -34,7 +35,8 @@ class Doorway {
   ~Doorway();
   u16 port() const { return port_; }
 
-  // A link of that role from that process; tid 0: any (the ear's number is nobody's business). Empty after the time-out.
+  // A link of that role from that process; tid 0: any (the ear's number is nobody's business). Empty after the
+  // time-out.
   std::optional<Arrival> wait(wire::Role role, i32 pid, i32 tid, milliseconds timeout);
 
  private:
@@ -57,7 +59,8 @@ bool receive_bytes(int fd, void* data, size_t bytes);
 bool send_frame(int fd, wire::Type type, u64 seq, const void* body = nullptr, size_t bytes = 0);
 
 // Waits for the reply to `seq`. False: link broken or out of step.
-// `output` gets the reply's byte stream. `more_follow`: further replies may already be on their way, read not a byte of them.
+// `output` gets the reply's byte stream. `more_follow`: further replies may already be on their way, read not a byte of
+// them.
 bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output, bool more_follow = false);
 // The same with a time limit, for moments when the deputy owes a quick answer.
 bool receive_reply_within(int fd, u64 seq, wire::Reply* reply, milliseconds timeout);

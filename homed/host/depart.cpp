@@ -5,7 +5,8 @@
 //   1. ask the target, offer the files that are mapped (it looks which it has), it prepares an empty guest;
 //   2. freeze every thread with ptrace, capture registers, map anchor and slots, stream the image;
 //   3. the target answers "ready": everything is in place there, nothing runs;
-//   4. divert every thread to the engine and detach: from here on the engine decides (docs/PROTOCOL.md). Each thread links
+//   4. divert every thread to the engine and detach: from here on the engine decides (docs/PROTOCOL.md). Each thread
+//   links
 //      to the target; the target says `running` and the threads become deputies, or they go on as if nothing had been.
 // Until 4 this process' death detaches the program unharmed; after it this process is not needed any more.
 #include "homed/host/depart.h"
@@ -34,7 +35,9 @@ constexpr milliseconds kShipTimeout{60'000};
 // Where the mover writes in the engine's private words (preload/engine/state.h, struct Private).
 constexpr size_t kPrivatePhase = 0, kPrivateLeaderSlot = 1, kPrivateThreads = 5;
 
-double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
 
 i64 clock_ns(clockid_t clock) {
   timespec t{};
@@ -64,7 +67,8 @@ bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::s
 }
 
 bool MoveConversation::open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-                            std::span<const image::File> files, std::span<const Preparation> preparations, std::string* reason) {
+                            std::span<const image::File> files, std::span<const Preparation> preparations,
+                            std::string* reason) {
   node_ = node;
   std::string error;
   fd_ = connect_peer(to, key, milliseconds(3000), &error);
@@ -73,7 +77,7 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
     return false;
   }
   nlohmann::json reply;
-  if (!send_json(fd_.get(), request) || 
+  if (!send_json(fd_.get(), request) ||
       !send_json(fd_.get(), {{"files", files_to_json(files)}, {"prepare", preparations_to_json(preparations)}})) {
     *reason = fmt::format("{} broke off the move", node);
     return false;
@@ -156,14 +160,19 @@ class Departure {
       return false;
     }
     files_offered_ = files_.files().size();
-    const nlohmann::json request = {
-        {"op", "move"},           {"pid", options_.pid},
-        {"home", options_.home_name}, {"version", wire::kVersion},
-        {"cpu_flags", cpu_flags()},   {"vdso", vdso_sha256()},
-        {"rss_bytes", rss_bytes(options_.pid)}, {"threads", read_tasks(options_.pid).size()},
-        {"monotonic_ns", clock_ns(CLOCK_MONOTONIC)}, {"boottime_ns", clock_ns(CLOCK_BOOTTIME)},
-        {"boot_id", read_file("/proc/sys/kernel/random/boot_id", 64)},
-        {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
+    const nlohmann::json request = {{"op", "move"},
+                                    {"pid", options_.pid},
+                                    {"home", options_.home_name},
+                                    {"version", wire::kVersion},
+                                    {"cpu_flags", cpu_flags()},
+                                    {"vdso", vdso_sha256()},
+                                    {"rss_bytes", rss_bytes(options_.pid)},
+                                    {"threads", read_tasks(options_.pid).size()},
+                                    {"monotonic_ns", clock_ns(CLOCK_MONOTONIC)},
+                                    {"boottime_ns", clock_ns(CLOCK_BOOTTIME)},
+                                    {"boot_id", read_file("/proc/sys/kernel/random/boot_id", 64)},
+                                    {"uid", owner_of(options_.pid)},
+                                    {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
     return conversation_.open(options_.to, options_.node, *key, request, files_.files(),
                               preparations(options_.pid, before.vmas), reason);
   }
@@ -211,9 +220,9 @@ class Departure {
       }
     }
     const auto map = [&](u64 at, u64 bytes) {
-      const long got = process_.inject(head_.gadget, SYS_mmap,
-                                       {at, bytes, PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
+      const long got = process_.inject(
+          head_.gadget, SYS_mmap,
+          {at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
       if (got == static_cast<long>(at)) return true;
       *reason = fmt::format("cannot map {} bytes at {:x} in it: {}", bytes, at, strerror(static_cast<int>(-got)));
       return false;
@@ -232,7 +241,8 @@ class Departure {
       return false;
     }
     for (image::Vma& vma : now.vmas) {  // a file mapped since the offer: its bytes are shipped
-      if (vma.file >= static_cast<i32>(files_offered_)) vma.kind = image::VmaKind::anonymous, vma.file = -1, vma.offset = 0;
+      if (vma.file >= static_cast<i32>(files_offered_))
+        vma.kind = image::VmaKind::anonymous, vma.file = -1, vma.offset = 0;
     }
     const auto mm = read_mm(options_.pid);
     if (!mm) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "homed/host/freeze.h"
 #include "homed/host/source.h"
@@ -29,8 +28,8 @@ struct MoveReport {
   nlohmann::json to_json() const;
 };
 
-// Moves a native program of this node away. Two-phase: whatever happens before the visited node's host has confirmed, the
-// program runs on where it was.
+// Moves a native program of this node away. Two-phase: whatever happens before the visited node's host has confirmed,
+// the program runs on where it was.
 MoveReport depart(const DepartOptions& options);
 
 // The conversation with the node it goes to, shared with guests that move on (moves.cpp).

@@ -2,11 +2,11 @@
 // Fault points for tests: with OMIG_FAULT=NAME in its environment a host kills itself when it reaches that point.
 #pragma once
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
-
-#include <unistd.h>
 
 namespace omig::host {
 

@@ -53,7 +53,7 @@ i32 FileCatalogue::index_of(const MapsLine& line, const std::string& root) {
   if (const auto known = by_id_.find(id); known != by_id_.end()) return known->second;
   if (line.inode == 0 || line.deleted || line.path.empty() || line.path[0] != '/') return -1;
   const Fd fd(open((root + line.path).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  struct stat st{};
+  struct stat st {};
   if (!fd || fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return -1;
   if (st.st_dev != line.device || st.st_ino != line.inode) return -1;  // another file bears the name now
   std::string hash = hash_of(fd.get(), st);
@@ -64,7 +64,7 @@ i32 FileCatalogue::index_of(const MapsLine& line, const std::string& root) {
 
 Fd FileCatalogue::open_same(const image::File& file) {
   Fd fd(open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-  struct stat st{};
+  struct stat st {};
   if (!fd || fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return Fd();
   if (static_cast<u64>(st.st_size) != file.size_bytes || hash_of(fd.get(), st) != file.sha256_hex) return Fd();
   return fd;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files verified by content. A library that both nodes have is mapped on each from its own disk instead of being shipped;
-// "the same" means size and SHA-256, never the name alone. Hashes are remembered in the state directory by device, inode,
-// size and modification time, so a library is read once.
+// Files verified by content. A library that both nodes have is mapped on each from its own disk instead of being
+// shipped; "the same" means size and SHA-256, never the name alone. Hashes are remembered in the state directory by
+// device, inode, size and modification time, so a library is read once.
 #pragma once
 
 #include <sys/stat.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The front door: a notified call of a guest, carried to its deputy and back.
 //
-// One worker serves one notification from beginning to end, blocking as long as the call blocks at home; there is always another
-// worker waiting for the next notification (a starved pool would make signals look as if they came before the call,
-// SIGNALS.md "weak spots"). The wait in NOTIF_RECV itself is the fastest there is (KERNEL.md 1).
+// One worker serves one notification from beginning to end, blocking as long as the call blocks at home; there is
+// always another worker waiting for the next notification (a starved pool would make signals look as if they came
+// before the call, SIGNALS.md "weak spots"). The wait in NOTIF_RECV itself is the fastest there is (KERNEL.md 1).
 #include <errno.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -91,7 +91,8 @@ void Visit::answer_continue(u64 notification) {
   ioctl(listener_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
 }
 
-// The deputy's links have ended: it is dead, or another program since an exec, or at home. Its guest must not outlive it.
+// The deputy's links have ended: it is dead, or another program since an exec, or at home. Its guest must not outlive
+// it.
 void Visit::deputy_gone(Guest& guest) {
   const std::lock_guard lock(mutex_);
   if (!guest.ending && !guest.coming_home) {
@@ -131,14 +132,16 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
   for (int i = 0; i < 6; ++i) args[i] = n.data.args[i];
   const syscalls::Row* row = syscalls::find(nr);
   if (row == nullptr || row->route == syscalls::Route::come_home) {
-    request_home(t, n.id, fmt::format("needs {}", row == nullptr ? fmt::format("syscall {}", nr) : std::string(row->name)));
+    request_home(t, n.id,
+                 fmt::format("needs {}", row == nullptr ? fmt::format("syscall {}", nr) : std::string(row->name)));
     return;
   }
   if (row->route == syscalls::Route::absent) {
     answer(n.id, -ENOSYS);
     return;
   }
-  if (row->route == syscalls::Route::local) {  // only some of its arguments are local: nothing here says so, let it pass
+  if (row->route ==
+      syscalls::Route::local) {  // only some of its arguments are local: nothing here says so, let it pass
     answer_continue(n.id);
     return;
   }
@@ -150,15 +153,16 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
   forward(t, n, *row, args, buffers);
 }
 
-void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, const u64 args[6],
-                    WorkerBuffers& buffers) {
+void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
+                    const u64 args[6], WorkerBuffers& buffers) {
   GuestMemory memory(t->guest->pid);
   u64 own_args[6];
   memcpy(own_args, args, sizeof own_args);
   if (const int at = mask_argument(row.nr); at >= 0 && args[at] != 0) {
     u64 mask_address = args[at], mask = 0;
     // pselect6 has one more indirection: {pointer, size}.
-    if (row.nr == SYS_pselect6 && !memory.read(GuestAddr{args[at]}, &mask_address, sizeof mask_address)) mask_address = 0;
+    if (row.nr == SYS_pselect6 && !memory.read(GuestAddr{args[at]}, &mask_address, sizeof mask_address))
+      mask_address = 0;
     if (mask_address != 0 && memory.read(GuestAddr{mask_address}, &mask, sizeof mask)) {
       t->temporary_mask = mask;
       t->temporary_mask_address = mask_address;
@@ -195,8 +199,8 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   answer(n.id, value);
 }
 
-bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row, WorkerBuffers& buffers,
-                     wire::Reply* reply) {
+bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row,
+                     WorkerBuffers& buffers, wire::Reply* reply) {
   if (!begin_call(*t, row.restart != syscalls::Restart::never)) {
     t->restart = row.restart;
     interrupted(t, notification, false);
@@ -225,7 +229,8 @@ long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, s
   std::vector<u8> ignored;
   std::vector<u8>* to = output != nullptr ? output : &ignored;
   for (;;) {
-    if (!send_bytes(t.link.get(), call.message.data(), call.message.size()) || !receive_reply(t.link.get(), seq, &reply, to)) {
+    if (!send_bytes(t.link.get(), call.message.data(), call.message.size()) ||
+        !receive_reply(t.link.get(), seq, &reply, to)) {
       deputy_gone(*t.guest);
       return -EPIPE;
     }
@@ -233,8 +238,8 @@ long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, s
   }
 }
 
-// A sleep or wait with a relative time-out that a freeze or a signal cut short is issued again by the guest's registers, which
-// know only the whole time. The deadline is kept here, and what is sent home is the rest.
+// A sleep or wait with a relative time-out that a freeze or a signal cut short is issued again by the guest's
+// registers, which know only the whole time. The deadline is kept here, and what is sent home is the rest.
 void Visit::remember_sleep(GuestThread& t, const seccomp_notif& n) {
   if (t.sleep_deadline_ns != 0) return;  // already a rest: the deadline stands
   u64 timeout_ns = 0;

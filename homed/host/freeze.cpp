@@ -131,8 +131,8 @@ bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
 void FrozenProcess::release() {
   for (size_t i = 0; i < tids_.size(); ++i) {
     if (i == 0 && leader_disturbed_ && !threads_.empty() && !diverted_[0]) {
-      // The injected calls used up the kernel's own restart of an interrupted call: go on from the normalised state, which
-      // re-issues it. (A sleep's restart block survived: restart_syscall continues it.)
+      // The injected calls used up the kernel's own restart of an interrupted call: go on from the normalised state,
+      // which re-issues it. (A sleep's restart block survived: restart_syscall continues it.)
       set_registers(tids_[0], threads_[0].regs);
       set_mask(tids_[0], threads_[0].sigmask);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Freezing a program at home, and letting it go. homed's mover is not the program's parent: it attaches with ptrace for
-// the time of the freeze only (KERNEL.md 2), so nothing is visible to the program, and if the mover is killed the kernel
-// detaches it and the program runs on.
+// the time of the freeze only (KERNEL.md 2), so nothing is visible to the program, and if the mover is killed the
+// kernel detaches it and the program runs on.
 #pragma once
 
 #include <chrono>
@@ -40,8 +40,8 @@ class FrozenProcess {
 
   pid_t pid_ = 0;
   std::vector<pid_t> tids_;
-  std::vector<int> held_signals_;             // a signal whose delivery the stop intercepted, per thread
-  std::vector<image::Thread> threads_;        // normalised
+  std::vector<int> held_signals_;       // a signal whose delivery the stop intercepted, per thread
+  std::vector<image::Thread> threads_;  // normalised
   std::vector<bool> diverted_;
   bool leader_disturbed_ = false;
 };

@@ -5,9 +5,8 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <exception>
-
 #include <CLI/CLI.hpp>
+#include <exception>
 
 #include "homed/host/arrive.h"
 #include "homed/host/depart.h"

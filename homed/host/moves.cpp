@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moves of a guest: home, and on to another node.
 //
-// Both freeze the guest, silence the ear (signals stay pending at home meanwhile), capture everything, and keep the guest frozen
-// until the other side has all of it. Only then the last word is said: `go` to the deputies, or theirs that they listen
-// to another host now. Before it any failure thaws the guest where it is.
+// Both freeze the guest, silence the ear (signals stay pending at home meanwhile), capture everything, and keep the
+// guest frozen until the other side has all of it. Only then the last word is said: `go` to the deputies, or theirs
+// that they listen to another host now. Before it any failure thaws the guest where it is.
 #include <errno.h>
 #include <fmt/format.h>
 #include <linux/prctl.h>
@@ -59,15 +59,16 @@ std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared) {
 
 }  // namespace
 
-// On the tracer thread, everything frozen. What only the threads themselves can tell is asked by injected calls; afterwards each
-// has its normalised registers back and could go on.
+// On the tracer thread, everything frozen. What only the threads themselves can tell is asked by injected calls;
+// afterwards each has its normalised registers back and could go on.
 bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason) {
   std::vector<std::shared_ptr<GuestThread>> threads;
   {
     const std::lock_guard lock(mutex_);
     for (auto& [tid, t] : guest.threads) threads.push_back(t);
   }
-  std::sort(threads.begin(), threads.end(), [&](const auto& a, const auto& b) { return (a->tid == guest.pid) > (b->tid == guest.pid); });
+  std::sort(threads.begin(), threads.end(),
+            [&](const auto& a, const auto& b) { return (a->tid == guest.pid) > (b->tid == guest.pid); });
   image->header = guest.header;
   image->header.actions_known = 1;
   image->header.ear_excluded = guest.ear_excluded;
@@ -97,11 +98,13 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);
     }
     thread.restart_at_home = t->restart_at_home ? 1 : 0;
-    std::vector<BatchOp> ops = {op(SYS_prctl, 40 /* PR_GET_TID_ADDRESS */, kWorkData), op(SYS_sigaltstack, 0, kWorkData + 16)};
+    std::vector<BatchOp> ops = {op(SYS_prctl, 40 /* PR_GET_TID_ADDRESS */, kWorkData),
+                                op(SYS_sigaltstack, 0, kWorkData + 16)};
     const bool leader = t == threads.front();
     if (leader) {
       for (u64 signal = 1; signal <= 64; ++signal) {
-        ops.push_back(op(SYS_rt_sigaction, signal, 0, kWorkData + 0x1000 + signal * sizeof(wire::KernelSigaction), 8, 0, 0, true));
+        ops.push_back(op(SYS_rt_sigaction, signal, 0, kWorkData + 0x1000 + signal * sizeof(wire::KernelSigaction), 8, 0,
+                         0, true));
       }
       ops.push_back(op(SYS_brk, 0));
     }
@@ -116,7 +119,8 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
     } data{};
     const bool read = read_memory(guest.pid, kWorkData, &data, sizeof data);
     if (leader) {
-      read_memory(guest.pid, kWorkData + 0x1000 + sizeof(wire::KernelSigaction), image->header.actions, sizeof image->header.actions);
+      read_memory(guest.pid, kWorkData + 0x1000 + sizeof(wire::KernelSigaction), image->header.actions,
+                  sizeof image->header.actions);
       image->header.mm.brk = static_cast<u64>(ops.back().ret);
     }
     thread.clear_child_tid = data.clear_tid;
@@ -151,7 +155,9 @@ void Visit::discard_home_memory() {
   const u64 keep_from = page_down(guest.header.mm.arg_start);  // ps at home still shows the command line
   std::vector<std::pair<u64, u64>> runs;
   for (const image::Vma& v : guest.home_vmas) {
-    if ((v.kind != image::VmaKind::anonymous && v.kind != image::VmaKind::file) || (v.flags & image::kSharedReadOnly) != 0) continue;
+    if ((v.kind != image::VmaKind::anonymous && v.kind != image::VmaKind::file) ||
+        (v.flags & image::kSharedReadOnly) != 0)
+      continue;
     const u64 end = v.start <= keep_from && keep_from < v.end ? keep_from : v.end;
     if (!runs.empty() && runs.back().second == v.start) {
       runs.back().second = end;
@@ -198,7 +204,8 @@ class Homecoming {
     std::map<GuestThread*, u64> seqs;
     for (auto& [tid, t] : by_home_tid_) {
       const u64 seq = seqs[t.get()] = ++t->seq;
-      send_frame(t->link.get(), wire::Type::go, seq, &image_.header.actions[wire::kAbortSignal - 1], sizeof(wire::KernelSigaction));
+      send_frame(t->link.get(), wire::Type::go, seq, &image_.header.actions[wire::kAbortSignal - 1],
+                 sizeof(wire::KernelSigaction));
     }
     for (auto& [t, seq] : seqs) {
       wire::Reply reply;
@@ -212,7 +219,8 @@ class Homecoming {
     return false;
   }
 
-  long call(u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {}, std::span<const wire::Reloc> relocs = {}) {
+  long call(u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {},
+            std::span<const wire::Reloc> relocs = {}) {
     return visit_.home_call(*lead_, nr, args, input, relocs);
   }
 
@@ -235,10 +243,12 @@ class Homecoming {
       if (e.kind == image::EditKind::unmap) {
         result = call(SYS_munmap, {e.start, e.bytes});
       } else if (e.kind == image::EditKind::map_anonymous) {
-        const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE | ((e.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0);
+        const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE |
+                          ((e.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0);
         result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags, ~0ull, 0});
         if (result >= 0) result = 0;
-        if ((e.prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != (PROT_READ | PROT_WRITE)) reprotect_.push_back({e.start, e.bytes, e.prot});
+        if ((e.prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != (PROT_READ | PROT_WRITE))
+          reprotect_.push_back({e.start, e.bytes, e.prot});
       } else {
         reprotect_.push_back({e.start, e.bytes, e.prot});
       }
@@ -253,12 +263,14 @@ class Homecoming {
     long error = 0;
     const PageSink sink = [&](u64 address, std::span<const u8> bytes) {
       while (at < plan_.result.size() && plan_.result[at].end <= address) ++at;
-      if (at < plan_.result.size() && opened_ != plan_.result[at].start && writable_first(plan_.result[at], &error) < 0) return false;
+      if (at < plan_.result.size() && opened_ != plan_.result[at].start && writable_first(plan_.result[at], &error) < 0)
+        return false;
       std::vector<u8> head(sizeof(wire::Frame) + sizeof address);
       const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
       memcpy(head.data(), &frame, sizeof frame);
       memcpy(head.data() + sizeof frame, &address, sizeof address);
-      return send_bytes(lead_->link.get(), head.data(), head.size()) && send_bytes(lead_->link.get(), bytes.data(), bytes.size());
+      return send_bytes(lead_->link.get(), head.data(), head.size()) &&
+             send_bytes(lead_->link.get(), bytes.data(), bytes.size());
     };
     const u64 kept_from = page_down(guest_.header.mm.arg_start), kept_to = page_up(guest_.header.mm.env_end);
     if (send_pages(guest_.pid, plan_.result, there, sink, statistics, kept_from, kept_to)) return true;
@@ -280,7 +292,8 @@ class Homecoming {
 
   bool protect(std::string* reason) {
     for (const auto& [start, bytes, prot] : reprotect_) {
-      if (const long result = call(SYS_mprotect, {start, bytes, prot}); result < 0) return failed(reason, "memory protection", result);
+      if (const long result = call(SYS_mprotect, {start, bytes, prot}); result < 0)
+        return failed(reason, "memory protection", result);
     }
     return true;
   }
@@ -294,8 +307,9 @@ class Homecoming {
       u8 vector[sizeof(image::Header::auxv)];
     } map{image_.header.mm, 0, image_.header.auxv_bytes, ~0u, {}};
     memcpy(map.vector, image_.header.auxv, sizeof map.vector);
-    const wire::Reloc relocs[] = {{2, 0}, {wire::kRelocScratch | static_cast<u32>(offsetof(decltype(map), auxv)),
-                                          static_cast<u32>(offsetof(decltype(map), vector))}};
+    const wire::Reloc relocs[] = {{2, 0},
+                                  {wire::kRelocScratch | static_cast<u32>(offsetof(decltype(map), auxv)),
+                                   static_cast<u32>(offsetof(decltype(map), vector))}};
     const long result = call(SYS_prctl, {PR_SET_MM, PR_SET_MM_MAP, 0, offsetof(decltype(map), vector), 0},
                              {reinterpret_cast<const u8*>(&map), sizeof map}, relocs);
     return result >= 0 || failed(reason, "memory map", result);
@@ -306,7 +320,8 @@ class Homecoming {
       if (signal == SIGKILL || signal == SIGSTOP || signal == static_cast<u64>(wire::kAbortSignal)) continue;
       const wire::Reloc reloc{1, 0};
       const wire::KernelSigaction& action = image_.header.actions[signal - 1];
-      const long result = call(SYS_rt_sigaction, {signal, 0, 0, 8}, {reinterpret_cast<const u8*>(&action), sizeof action}, {&reloc, 1});
+      const long result =
+          call(SYS_rt_sigaction, {signal, 0, 0, 8}, {reinterpret_cast<const u8*>(&action), sizeof action}, {&reloc, 1});
       if (result < 0) return failed(reason, "signal actions", result);
     }
     return true;
@@ -363,8 +378,8 @@ class Homecoming {
     return true;
   }
 
-  // A sleep cut short by the freeze is issued again by the thread itself at home: its registers must name the rest only.
-  // A timespec for that lies in the slot, which stays mapped at home.
+  // A sleep cut short by the freeze is issued again by the thread itself at home: its registers must name the rest
+  // only. A timespec for that lies in the slot, which stays mapped at home.
   bool finish_sleep_natively(GuestThread& t, image::Thread* thread) {
     if (thread->sleep_deadline_ns == 0) return true;
     user_regs_struct& r = thread->regs;
@@ -467,10 +482,13 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"monotonic_ns", clock_ns(CLOCK_MONOTONIC) + options_.monotonic_offset_ns},
       {"boottime_ns", clock_ns(CLOCK_BOOTTIME) + options_.boottime_offset_ns},
       {"boot_id", options_.monotonic_offset_ns == 0 ? read_file("/proc/sys/kernel/random/boot_id", 64) : ""},
+      {"uid", guest->home_uid},
       {"command", guest->command}};
   MoveConversation conversation;
   const std::vector<image::File> offered = guest->files.files();
-  if (!conversation.open(to, node, options_.key, request, offered, preparations(guest->pid, before.vmas), &report.reason)) return report;
+  if (!conversation.open(to, node, options_.key, request, offered, preparations(guest->pid, before.vmas),
+                         &report.reason))
+    return report;
 
   bool frozen = false, captured = false;
   const auto frozen_at = SteadyClock::now();
@@ -535,8 +553,8 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   return report;
 }
 
-// A call that cannot be served away: the process goes home and executes it there. `notification` 0: its thread is already
-// stopped before the call.
+// A call that cannot be served away: the process goes home and executes it there. `notification` 0: its thread is
+// already stopped before the call.
 void Visit::request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason) {
   std::shared_ptr<Guest> guest = find_guest(t->guest->home_pid);
   if (!guest) return;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -161,6 +162,11 @@ u64 cpu_ms(pid_t pid) {
 }
 
 u64 rss_bytes(pid_t pid) { return stat_number(stat_fields(pid), 24) * kPageSize; }
+
+uid_t owner_of(pid_t pid) {
+  struct stat st {};
+  return stat(fmt::format("/proc/{}", pid).c_str(), &st) == 0 ? st.st_uid : static_cast<uid_t>(-1);
+}
 
 char task_state(pid_t pid) {
   const auto fields = stat_fields(pid);

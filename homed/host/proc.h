@@ -46,5 +46,6 @@ pid_t inner_pid(pid_t tid);
 u64 cpu_ms(pid_t pid);
 u64 rss_bytes(pid_t pid);
 char task_state(pid_t pid);
+uid_t owner_of(pid_t pid);
 
 }  // namespace omig::host

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a guest reads about itself in /proc. Its identity is the deputy's, its memory, signals and CPU time are the guest's: so
-// the text is composed of both and put into a memfd at home, whose descriptor the program gets.
+// What a guest reads about itself in /proc. Its identity is the deputy's, its memory, signals and CPU time are the
+// guest's: so the text is composed of both and put into a memfd at home, whose descriptor the program gets.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -28,7 +28,8 @@ std::string without_engine(const std::string& text) {
     end = end == std::string::npos ? text.size() : end + 1;
     char* dash = nullptr;
     const u64 start = strtoull(text.c_str() + at, &dash, 16);
-    if (*dash == '-') ours = start >= kEngineBase && start < kEngineEnd;  // a mapping's first line; smaps has more below it
+    if (*dash == '-')
+      ours = start >= kEngineBase && start < kEngineEnd;  // a mapping's first line; smaps has more below it
     if (!ours) result.append(text, at, end - at);
     at = end;
   }
@@ -37,7 +38,8 @@ std::string without_engine(const std::string& text) {
 
 // Lines of /proc/PID/status that are about memory, state and signals; all others are about who the process is.
 bool is_guests_line(std::string_view line) {
-  static constexpr std::array kNames = {"Vm", "Rss", "HugetlbPages", "Threads:", "SigQ:", "SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:"};
+  static constexpr std::array kNames = {
+      "Vm", "Rss", "HugetlbPages", "Threads:", "SigQ:", "SigPnd:", "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:"};
   return std::any_of(kNames.begin(), kNames.end(), [&](const char* name) { return line.starts_with(name); });
 }
 
@@ -70,8 +72,8 @@ std::string merge_stat(const std::string& home, const std::string& guest) {
   };
   std::vector<std::string> own = split(home), away = split(guest);
   const auto guests_field = [](size_t number) {
-    return (number >= 10 && number <= 15) || number == 20 || (number >= 23 && number <= 24) || (number >= 26 && number <= 37 && number != 35) ||
-           (number >= 45 && number <= 51);
+    return (number >= 10 && number <= 15) || number == 20 || (number >= 23 && number <= 24) ||
+           (number >= 26 && number <= 37 && number != 35) || (number >= 45 && number <= 51);
   };
   std::string result;
   for (size_t i = 0; i < own.size(); ++i) {
@@ -106,7 +108,8 @@ bool Visit::special_open(const std::shared_ptr<GuestThread>& t, const seccomp_no
   std::string path;
   if (memory.read_string(GuestAddr{at ? n.data.args[1] : n.data.args[0]}, &path, 4096) != 0) return false;
   if (!path.starts_with("/proc/")) return false;
-  const std::string own = fmt::format("/proc/{}/", t->guest->home_pid), task = fmt::format("/proc/self/task/{}/", t->home_tid);
+  const std::string own = fmt::format("/proc/{}/", t->guest->home_pid),
+                    task = fmt::format("/proc/self/task/{}/", t->home_tid);
   std::string rest;
   for (const std::string& prefix : {std::string("/proc/self/"), std::string("/proc/thread-self/"), own, task}) {
     if (path.starts_with(prefix)) rest = path.substr(prefix.size());
@@ -126,7 +129,8 @@ bool Visit::special_open(const std::shared_ptr<GuestThread>& t, const seccomp_no
                             {reinterpret_cast<const u8*>(name), sizeof name}, {&name_reloc, 1});
   if (fd >= 0) {
     const wire::Reloc reloc{1, 0};
-    home_call(*t, SYS_write, {static_cast<u64>(fd), 0, text.size()}, {reinterpret_cast<const u8*>(text.data()), text.size()}, {&reloc, 1});
+    home_call(*t, SYS_write, {static_cast<u64>(fd), 0, text.size()},
+              {reinterpret_cast<const u8*>(text.data()), text.size()}, {&reloc, 1});
     home_call(*t, SYS_lseek, {static_cast<u64>(fd), 0, SEEK_SET});
   }
   end_call(*t);

@@ -42,19 +42,22 @@ image::VmaKind special_kind(const std::string& path) {
 
 }  // namespace
 
-void Restore::batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running) {
+void Restore::batch(pid_t tid, std::vector<BatchOp>& ops, const char* what,
+                    const std::function<void()>& while_running) {
   size_t failed = 0;
   const long result = run_batch(tid, head_, ops, &failed, while_running);
   if (result < 0) {
-    throw failure(fmt::format("cannot rebuild it here: {} (syscall {}): {}", what, failed < ops.size() ? ops[failed].nr : -1,
-                              strerror(static_cast<int>(-result))));
+    throw failure(fmt::format("cannot rebuild it here: {} (syscall {}): {}", what,
+                              failed < ops.size() ? ops[failed].nr : -1, strerror(static_cast<int>(-result))));
   }
 }
 
 void Restore::prepare() {
   set_mask(cell_.guest, ~0ull);
-  const u64 arguments[] = {kAnchorAddress, kWorkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0};
-  if (const long got = inject_syscall(cell_.guest, head_.gadget, SYS_mmap, arguments); got != static_cast<long>(kAnchorAddress)) {
+  const u64 arguments[] = {kAnchorAddress, kWorkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                           ~0ull,          0};
+  if (const long got = inject_syscall(cell_.guest, head_.gadget, SYS_mmap, arguments);
+      got != static_cast<long>(kAnchorAddress)) {
     throw failure(fmt::format("cannot start a guest here: mmap: {}", strerror(static_cast<int>(-got))));
   }
   std::vector<BatchOp> ops;
@@ -103,18 +106,21 @@ void Restore::place(const image::Image& image, const std::vector<bool>& files_th
   std::vector<BatchOp> ops;
   const auto is_ready = [&](const image::Vma& v) {  // still the mapping that was announced; a heap may have grown
     return v.kind == image::VmaKind::anonymous && v.flags == 0 && v.prot == (PROT_READ | PROT_WRITE) &&
-           std::any_of(ready_.begin(), ready_.end(), [&](const Preparation& p) { return p.start == v.start && p.end == v.end; });
+           std::any_of(ready_.begin(), ready_.end(),
+                       [&](const Preparation& p) { return p.start == v.start && p.end == v.end; });
   };
   for (const Preparation& p : ready_) {
-    const bool kept = std::any_of(image.vmas.begin(), image.vmas.end(), [&](const image::Vma& v) { return v.start == p.start && v.end == p.end && is_ready(v); });
+    const bool kept = std::any_of(image.vmas.begin(), image.vmas.end(), [&](const image::Vma& v) {
+      return v.start == p.start && v.end == p.end && is_ready(v);
+    });
     if (!kept) ops.push_back(op(SYS_munmap, p.start, p.end - p.start));
   }
   for (const image::Vma& v : image.vmas) {
     if (is_ready(v)) continue;
     if (v.kind == image::VmaKind::file && files_there[static_cast<size_t>(v.file)]) {
       const u64 sharing = (v.flags & image::kSharedReadOnly) != 0 ? MAP_SHARED : MAP_PRIVATE;
-      ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED,
-                       static_cast<u64>(kCellFiles + v.file), v.offset));
+      ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED, static_cast<u64>(kCellFiles + v.file),
+                       v.offset));
     } else if (v.kind == image::VmaKind::anonymous || v.kind == image::VmaKind::file) {
       const u64 grows = (v.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0;
       ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, kMapFlags | grows, ~0ull, 0));
@@ -153,8 +159,9 @@ class PagePlacer {
       if (vma == image_.vmas.end() || vma->start > address) return false;  // pages outside of any mapping: nonsense
       const u64 part = std::min(count, vma->end - address);
       const bool direct = (vma->prot & PROT_WRITE) != 0;
-      const bool done = direct ? write_memory(pid_, address, bytes, part)
-                               : pwrite(mem_.get(), bytes, part, static_cast<off_t>(address)) == static_cast<ssize_t>(part);
+      const bool done =
+          direct ? write_memory(pid_, address, bytes, part)
+                 : pwrite(mem_.get(), bytes, part, static_cast<off_t>(address)) == static_cast<ssize_t>(part);
       if (!done) return false;
       address += part;
       bytes += part;
@@ -179,7 +186,8 @@ bool Restore::receive_pages(int fd, const image::Image& image) {
     if (!read_exactly(fd, &run, sizeof run)) return false;
     if (run.bytes == 0) return true;
     if ((run.address | run.bytes) % kPageSize != 0 || run.bytes > buffer.size()) return false;
-    if (!read_exactly(fd, buffer.data(), run.bytes) || !placer.place(run.address, buffer.data(), run.bytes)) return false;
+    if (!read_exactly(fd, buffer.data(), run.bytes) || !placer.place(run.address, buffer.data(), run.bytes))
+      return false;
   }
 }
 
@@ -187,15 +195,18 @@ std::map<i32, pid_t> Restore::make_threads(const image::Image& image) {
   for (size_t i = 1; i < image.threads.size(); ++i) {
     ThreadStart start{image.threads[i].tid, 0, kWorkStackTop - 0x10000, 0};
     write_memory(cell_.guest, kWorkData, &start, sizeof start);
-    if (!run_until_trap(cell_.guest, head_.clone_thread, kWorkData, 0)) throw failure("the guest died while making threads");
+    if (!run_until_trap(cell_.guest, head_.clone_thread, kWorkData, 0))
+      throw failure("the guest died while making threads");
     read_memory(cell_.guest, kWorkData, &start, sizeof start);
-    if (start.ret < 0) throw failure(fmt::format("cannot make thread {}: {}", start.tid, strerror(static_cast<int>(-start.ret))));
+    if (start.ret < 0)
+      throw failure(fmt::format("cannot make thread {}: {}", start.tid, strerror(static_cast<int>(-start.ret))));
   }
   std::map<i32, pid_t> tids;
   for (const pid_t tid : read_tasks(cell_.guest)) {
     if (tid != cell_.guest) {
       int status = 0;
-      if (waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status)) throw failure("a guest thread died at its start");
+      if (waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status))
+        throw failure("a guest thread died at its start");
     }
     tids[inner_pid(tid)] = tid;
   }
@@ -264,7 +275,8 @@ Fd Restore::install_filter() {
   Fd listener(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(ops[0].ret), 0)));
   if (!listener) throw failure(fmt::format("pidfd_getfd: {}", strerror(errno)));
   fcntl(listener.get(), F_SETFD, FD_CLOEXEC);
-  // The guest must not keep its own copy: it would hang instead of die when this host does (KERNEL.md 1). The close is itself notified.
+  // The guest must not keep its own copy: it would hang instead of die when this host does (KERNEL.md 1). The close is
+  // itself notified.
   std::vector<BatchOp> close_ops = {op(SYS_close, static_cast<u64>(ops[0].ret))};
   batch(cell_.guest, close_ops, "closing the listener", [&] {
     seccomp_notif notification{};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts an image into an empty cell: address space, pages, threads, registrations, filter. Runs on the tracer thread; the guest does
-// only what the tracer's batches tell it until the very end. Errors are std::runtime_error with the reason in words: the move is then
-// abandoned and the program goes on where it was.
+// Puts an image into an empty cell: address space, pages, threads, registrations, filter. Runs on the tracer thread;
+// the guest does only what the tracer's batches tell it until the very end. Errors are std::runtime_error with the
+// reason in words: the move is then abandoned and the program goes on where it was.
 #pragma once
 
 #include <map>

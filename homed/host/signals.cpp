@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals of a guest (SIGNALS.md has the proof and the rule numbers).
 //
-// A signal reaches the process at home, where every deputy thread blocks it; the ear takes it and sends the siginfo here. It is queued into
-// the guest's own kernel (R2), which knows masks, merging and order. If the thread that ought to take it sits in a forwarded call, the
-// call is aborted at home (R3, R4); the answer -ERESTARTSYS, guarded by PTRACE_INTERRUPT (R6), makes the guest's kernel run the
-// handler and restart or not. The tracer sees each delivery and puts exact siginfo and the right restart in place (R0, R7).
+// A signal reaches the process at home, where every deputy thread blocks it; the ear takes it and sends the siginfo
+// here. It is queued into the guest's own kernel (R2), which knows masks, merging and order. If the thread that ought
+// to take it sits in a forwarded call, the call is aborted at home (R3, R4); the answer -ERESTARTSYS, guarded by
+// PTRACE_INTERRUPT (R6), makes the guest's kernel run the handler and restart or not. The tracer sees each delivery and
+// puts exact siginfo and the right restart in place (R0, R7).
 #include <errno.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -50,7 +51,8 @@ void Visit::start_ear(std::shared_ptr<Guest> guest) {
   }).detach();
 }
 
-// Reads what the ear says until the link ends, which means that the deputy is gone, became another program by exec, or went home.
+// Reads what the ear says until the link ends, which means that the deputy is gone, became another program by exec, or
+// went home.
 void Visit::ear_loop(std::shared_ptr<Guest> guest) {
   const int fd = guest->ear.get();
   for (;;) {
@@ -144,15 +146,16 @@ void Visit::scan() {
   last_scan_ = SteadyClock::now();
   const std::lock_guard lock(mutex_);
   for (auto& [tid, t] : threads_) {
-    if (!t->in_call || !t->abortable || t->aborting || last_scan_ - t->call_since < std::chrono::milliseconds(1)) continue;
+    if (!t->in_call || !t->abortable || t->aborting || last_scan_ - t->call_since < std::chrono::milliseconds(1))
+      continue;
     const auto masks = read_masks(t->status.get());
     const u64 blocked = t->temporary_mask ? *t->temporary_mask : (masks ? masks->blocked : ~0ull);
     if (masks && ((masks->pending | masks->shared_pending) & ~blocked) != 0) kick(*t);
   }
 }
 
-// R6: the deputy gave the call up. The guard (PTRACE_INTERRUPT first) makes sure that the kernel looks at it again even if the
-// signal has meanwhile been taken by another thread.
+// R6: the deputy gave the call up. The guard (PTRACE_INTERRUPT first) makes sure that the kernel looks at it again even
+// if the signal has meanwhile been taken by another thread.
 void Visit::interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool eintr_ok) {
   post([this, t, notification, eintr_ok] {
     t->eintr_ok = eintr_ok && !t->guest->freezing;
@@ -172,20 +175,24 @@ void Visit::interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool e
 // R7.
 void Visit::on_signal_stop(GuestThread& t, int signal) {
   siginfo_t info{};
-  if (ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0 && decode_siginfo(&info)) ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
+  if (ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0 && decode_siginfo(&info))
+    ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
   user_regs_struct regs{};
-  if ((signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE) && info.si_code > 0 && get_registers(t.tid, &regs)) {
-    fmt::print(stderr, "omig-host: {} thread {}: signal {} code {} at {} rip {:x} rsp {:x}\n", t.guest->home_pid, t.home_tid, signal,
-               info.si_code, info.si_addr, regs.rip, regs.rsp);
+  if ((signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE) && info.si_code > 0 &&
+      get_registers(t.tid, &regs)) {
+    fmt::print(stderr, "omig-host: {} thread {}: signal {} code {} at {} rip {:x} rsp {:x}\n", t.guest->home_pid,
+               t.home_tid, signal, info.si_code, info.si_addr, regs.rip, regs.rsp);
   }
   if (t.suspended_by_us && get_registers(t.tid, &regs)) {
-    // The handler runs under the temporary mask; the call itself ends with EINTR, its registers as the program set them.
+    // The handler runs under the temporary mask; the call itself ends with EINTR, its registers as the program set
+    // them.
     t.suspended_by_us = false;
     user_regs_struct back = t.saved_regs;
     back.rax = regs.rax;  // -ERESTARTNOHAND: the kernel makes it EINTR, and restores the old mask
     set_registers(t.tid, back);
     t.temporary_mask.reset();
-  } else if (get_registers(t.tid, &regs) && static_cast<long>(regs.rax) == -512 && static_cast<long>(regs.orig_rax) >= 0) {
+  } else if (get_registers(t.tid, &regs) && static_cast<long>(regs.rax) == -512 &&
+             static_cast<long>(regs.orig_rax) >= 0) {
     const u64 args[6] = {regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
     if (syscalls::notified(static_cast<u32>(regs.orig_rax), args)) {
       if (!t.eintr_ok) {
@@ -208,8 +215,8 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
   resume(t, signal);
 }
 
-// The guest's kernel has stopped the process by a signal's default action: home's process stops the same way, so that its shell
-// sees it; LISTEN keeps the guest stopped until SIGCONT.
+// The guest's kernel has stopped the process by a signal's default action: home's process stops the same way, so that
+// its shell sees it; LISTEN keeps the guest stopped until SIGCONT.
 void Visit::on_group_stop(GuestThread& t, int signal) {
   t.group_stopped = true;
   ptrace(PTRACE_LISTEN, t.tid, 0, 0);

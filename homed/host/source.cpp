@@ -182,7 +182,8 @@ bool send_pages(pid_t pid, std::span<const image::Vma> vmas, const std::vector<b
   }
   PageSender sender(pid, sink, statistics);
   for (const image::Vma& vma : vmas) {
-    const bool there = vma.file >= 0 && static_cast<size_t>(vma.file) < files_there.size() && files_there[static_cast<size_t>(vma.file)];
+    const bool there = vma.file >= 0 && static_cast<size_t>(vma.file) < files_there.size() &&
+                       files_there[static_cast<size_t>(vma.file)];
     const bool keep = vma.start < keep_zeros_to && vma.end > keep_zeros_from;
     const auto line = std::upper_bound(lines.begin(), lines.end(), vma.start,
                                        [](u64 address, const MapsLine& l) { return address < l.end; });
@@ -228,9 +229,9 @@ std::vector<Preparation> preparations_from_json(const nlohmann::json& json) {
   for (const auto& item : json) {
     if (!item.is_array() || item.size() != 4) return {};
     const Preparation p{item[0].get<u64>(), item[1].get<u64>(), item[2].get<u64>(), item[3].get<u64>()};
-    const bool sane = (p.start | p.end | p.used_start | p.used_end) % kPageSize == 0 && p.start < p.end && p.end <= (1ull << 47) &&
-                      p.start <= p.used_start && p.used_start < p.used_end && p.used_end <= p.end &&
-                      !(p.start < kEngineEnd && p.end > kEngineBase);
+    const bool sane = (p.start | p.end | p.used_start | p.used_end) % kPageSize == 0 && p.start < p.end &&
+                      p.end <= (1ull << 47) && p.start <= p.used_start && p.used_start < p.used_end &&
+                      p.used_end <= p.end && !(p.start < kEngineEnd && p.end > kEngineBase);
     if (sane) list.push_back(p);
   }
   return list;
@@ -245,7 +246,9 @@ nlohmann::json files_to_json(std::span<const image::File> files) {
 bool files_from_json(const nlohmann::json& json, std::vector<image::File>* files) {
   if (!json.is_array() || json.size() > kMaxVmas) return false;
   for (const auto& item : json) {
-    if (!item.is_array() || item.size() != 3 || !item[0].is_string() || !item[1].is_number_unsigned() || !item[2].is_string()) return false;
+    if (!item.is_array() || item.size() != 3 || !item[0].is_string() || !item[1].is_number_unsigned() ||
+        !item[2].is_string())
+      return false;
     files->push_back({item[0].get<std::string>(), item[1].get<u64>(), item[2].get<std::string>()});
   }
   return true;
@@ -268,7 +271,9 @@ bool send_image(int fd, const image::Image& image) {
 bool receive_image(int fd, image::Image* image) {
   if (!read_exactly(fd, &image->header, sizeof image->header)) return false;
   const image::Header& h = image->header;
-  if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.home_vmas > kMaxVmas || h.pending > kMaxPending || h.auxv_bytes > sizeof h.auxv) return false;
+  if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.home_vmas > kMaxVmas ||
+      h.pending > kMaxPending || h.auxv_bytes > sizeof h.auxv)
+    return false;
   image->vmas.resize(h.vmas);
   image->home_vmas.resize(h.home_vmas);
   image->threads.resize(h.threads);
@@ -283,7 +288,8 @@ bool receive_image(int fd, image::Image* image) {
   for (const image::Vma& v : image->vmas) {
     const bool aligned = (v.start | v.end | v.offset) % kPageSize == 0;
     const bool ours = v.start < kEngineEnd && v.end > kEngineBase;
-    const bool file_ok = v.kind != image::VmaKind::file || (v.file >= 0 && static_cast<size_t>(v.file) < image->files.size());
+    const bool file_ok =
+        v.kind != image::VmaKind::file || (v.file >= 0 && static_cast<size_t>(v.file) < image->files.size());
     if (!aligned || v.start >= v.end || v.end > (1ull << 47) || ours || !file_ok) return false;
   }
   for (const image::Thread& t : image->threads) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sending side of a move: reads a frozen process' mappings and pages from outside and streams them.
 //
-// Used for a program that leaves home (depart.cpp), for a guest that moves on to another node, and for one that goes home
-// (moves.cpp): in each case `pid` is the process as this node's kernel knows it, and it does not run.
+// Used for a program that leaves home (depart.cpp), for a guest that moves on to another node, and for one that goes
+// home (moves.cpp): in each case `pid` is the process as this node's kernel knows it, and it does not run.
 #pragma once
 
 #include <functional>
@@ -30,15 +30,15 @@ struct PageStatistics {
   u64 zero_bytes = 0;
 };
 
-// Sends what the receiver cannot know. `files_there[i]`: it has files[i] mapped, so only pages that differ from the file are sent.
-// Zero pages are left out except in [keep_zeros_from, keep_zeros_to).
+// Sends what the receiver cannot know. `files_there[i]`: it has files[i] mapped, so only pages that differ from the
+// file are sent. Zero pages are left out except in [keep_zeros_from, keep_zeros_to).
 bool send_pages(pid_t pid, std::span<const image::Vma> vmas, const std::vector<bool>& files_there, const PageSink& sink,
                 PageStatistics* statistics, u64 keep_zeros_from = 0, u64 keep_zeros_to = 0);
 
 // Large writable anonymous mappings and how much of them is in use, for the target to make ready before the freeze
 // (KERNEL.md 6: populating huge pages ahead makes the stream ten times as fast).
 struct Preparation {
-  u64 start = 0, end = 0;          // the mapping
+  u64 start = 0, end = 0;            // the mapping
   u64 used_start = 0, used_end = 0;  // where its pages are
 };
 std::vector<Preparation> preparations(pid_t pid, std::span<const image::Vma> vmas);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls of which the host must know more than the shapes of their arguments: they make or end processes, they concern both
-// kernels, or they would touch what is ours (the engine's descriptors at home).
+// Calls of which the host must know more than the shapes of their arguments: they make or end processes, they concern
+// both kernels, or they would touch what is ours (the engine's descriptors at home).
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -27,8 +27,8 @@ constexpr milliseconds kBirthTimeout{20'000};
 
 }  // namespace
 
-bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, u64 args[6],
-                    WorkerBuffers& buffers) {
+bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
+                    u64 args[6], WorkerBuffers& buffers) {
   (void)buffers;
   switch (row.nr) {
     case SYS_exit: {
@@ -166,8 +166,8 @@ bool Visit::special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_no
   return true;
 }
 
-// A private mapping of a home file: its bytes are fetched into a memfd that takes the descriptor's place for the moment of
-// the call, so that the guest's own kernel maps it with all its flags (KERNEL.md 1, ADDFD).
+// A private mapping of a home file: its bytes are fetched into a memfd that takes the descriptor's place for the moment
+// of the call, so that the guest's own kernel maps it with all its flags (KERNEL.md 1, ADDFD).
 bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n) {
   const u64 length = n.data.args[1], prot = n.data.args[2], flags = n.data.args[3], offset = n.data.args[5];
   const int fd = static_cast<i32>(n.data.args[4]);
@@ -176,12 +176,13 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
     request_home(t, n.id, "needs shared memory");
     return true;
   }
-  struct stat st{};
+  struct stat st {};
   const wire::Reloc stat_reloc{1, 0};
   const wire::Out stat_out{0, sizeof st, 0, 0, ~0u};
   std::vector<u8> output;
   begin_call(*t, false);
-  const long stat_result = home_call(*t, SYS_fstat, {static_cast<u64>(fd), 0}, {}, {&stat_reloc, 1}, {&stat_out, 1}, &output);
+  const long stat_result =
+      home_call(*t, SYS_fstat, {static_cast<u64>(fd), 0}, {}, {&stat_reloc, 1}, {&stat_out, 1}, &output);
   if (stat_result < 0) {
     end_call(*t);
     answer(n.id, stat_result);
@@ -202,7 +203,8 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
     const u32 want = static_cast<u32>(std::min<u64>(end - at, 1u << 20));
     const wire::Reloc reloc{1, 0};
     const wire::Out out{0, want, 1, 0, ~0u};
-    const long got = home_call(*t, SYS_pread64, {static_cast<u64>(fd), 0, want, at}, {}, {&reloc, 1}, {&out, 1}, &output);
+    const long got =
+        home_call(*t, SYS_pread64, {static_cast<u64>(fd), 0, want, at}, {}, {&reloc, 1}, {&out, 1}, &output);
     if (got <= 0) {
       if (got == -EBADF) {  // open for writing only: natively EACCES
         end_call(*t);
@@ -243,7 +245,8 @@ bool Visit::special_sigaction(const std::shared_ptr<GuestThread>& t, const secco
   (void)kRestorer;
   const wire::Reloc reloc{1, 0};
   begin_call(*t, false);
-  home_call(*t, SYS_rt_sigaction, {SIGCHLD, 0, 0, 8}, {reinterpret_cast<const u8*>(&at_home), sizeof at_home}, {&reloc, 1});
+  home_call(*t, SYS_rt_sigaction, {SIGCHLD, 0, 0, 8}, {reinterpret_cast<const u8*>(&at_home), sizeof at_home},
+            {&reloc, 1});
   end_call(*t);
   answer_continue(n.id);
   return true;
@@ -315,13 +318,13 @@ void Visit::after_signalfd(GuestThread& t, const seccomp_notif& n, i64 result) {
   exclude(*t.guest, mask, milliseconds(5000));
 }
 
-// fork, vfork, clone: the child or thread is made at home first; its number there is the number it gets here. Runs on a thread of
-// its own while the caller waits in its seccomp stop.
+// fork, vfork, clone: the child or thread is made at home first; its number there is the number it gets here. Runs on a
+// thread of its own while the caller waits in its seccomp stop.
 void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6> args) {
   u64 flags = nr == SYS_clone ? args[0] : nr == SYS_vfork ? (CLONE_VFORK | CLONE_VM | SIGCHLD) : SIGCHLD;
   const bool thread = (flags & CLONE_THREAD) != 0;
-  constexpr u64 kNeverAway = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
-                             CLONE_PIDFD | CLONE_PTRACE;
+  constexpr u64 kNeverAway = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+                             CLONE_NEWPID | CLONE_NEWNET | CLONE_PIDFD | CLONE_PTRACE;
   const bool shares_oddly = !thread && ((flags & (CLONE_FILES | CLONE_FS | CLONE_SIGHAND)) != 0 ||
                                         ((flags & CLONE_VM) != 0 && (flags & CLONE_VFORK) == 0));
   // Answers the call without executing it.
@@ -357,10 +360,12 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
   std::vector<u8> output;
   bool linked = false;
   if (thread) {
-    linked = send_frame(t->link.get(), wire::Type::new_thread, t->call_seq) && receive_reply(t->link.get(), t->call_seq, &reply, &output);
+    linked = send_frame(t->link.get(), wire::Type::new_thread, t->call_seq) &&
+             receive_reply(t->link.get(), t->call_seq, &reply, &output);
   } else {
     const wire::Fork fork{(flags & 0xff) | (flags & CLONE_PARENT)};
-    linked = send_frame(t->link.get(), wire::Type::fork, t->call_seq, &fork, sizeof fork) && receive_reply(t->link.get(), t->call_seq, &reply, &output);
+    linked = send_frame(t->link.get(), wire::Type::fork, t->call_seq, &fork, sizeof fork) &&
+             receive_reply(t->link.get(), t->call_seq, &reply, &output);
   }
   end_call(*t);
   if (!linked) {
@@ -389,7 +394,8 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
     refuse(-EAGAIN);
     return;
   }
-  // Children here belong to INIT and make no SIGCHLD: home's kernel tells of their ends (KERNEL.md 3). fork and vfork become clone.
+  // Children here belong to INIT and make no SIGCHLD: home's kernel tells of their ends (KERNEL.md 3). fork and vfork
+  // become clone.
   on_tracer([&] {
     user_regs_struct regs{};
     t->in_trace_stop = false;

@@ -22,11 +22,10 @@ namespace {
 
 constexpr long kNtX86Xstate = 0x202;
 
-long ptrace_raw(long request, pid_t tid, u64 addr, void* data) {
-  return syscall(SYS_ptrace, request, tid, addr, data);
-}
+long ptrace_raw(long request, pid_t tid, u64 addr, void* data) { return syscall(SYS_ptrace, request, tid, addr, data); }
 
-// Waits for the next stop of exactly this thread. -1: it died (its status is left for nobody: the caller gives up on it).
+// Waits for the next stop of exactly this thread. -1: it died (its status is left for nobody: the caller gives up on
+// it).
 int wait_stop(pid_t tid) {
   for (;;) {
     int status = 0;
@@ -96,7 +95,8 @@ void normalise_restart(image::Thread* thread, bool signal_pending) {
     if (result == -512 || result == -513 || result == -514) {
       rewind_call(&regs);
     } else if (result == -516) {
-      // The restart block is in this kernel. A sleep can be finished by the thread that stays (the deputy); other calls start again.
+      // The restart block is in this kernel. A sleep can be finished by the thread that stays (the deputy); other calls
+      // start again.
       if (regs.orig_rax == SYS_nanosleep || regs.orig_rax == SYS_clock_nanosleep) {
         thread->restart_at_home = 1;
         regs.rax = SYS_restart_syscall;

@@ -27,9 +27,9 @@ bool set_xsave(pid_t tid, const image::Thread& thread);
 bool set_mask(pid_t tid, u64 mask);
 bool get_mask(pid_t tid, u64* mask);
 
-// Executes one syscall in a stopped thread through the engine's gadget, by two syscall stops; nothing is left of it but its
-// effect and `regs` must be put back by the caller. Needs PTRACE_O_TRACESYSGOOD and all signals blocked.
-// -ESRCH: the thread died.
+// Executes one syscall in a stopped thread through the engine's gadget, by two syscall stops; nothing is left of it but
+// its effect and `regs` must be put back by the caller. Needs PTRACE_O_TRACESYSGOOD and all signals blocked. -ESRCH:
+// the thread died.
 long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args);
 
 // Where the guest's tracer works inside the guest: mapped at kAnchorAddress there.
@@ -40,9 +40,9 @@ inline constexpr u64 kWorkData = kAnchorAddress + 0x10000;
 inline constexpr u64 kWorkDataBytes = 0x10000;
 inline constexpr u64 kWorkStackTop = kAnchorAddress + kWorkBytes;
 
-// Runs syscalls in a stopped guest thread by the engine's batch entry. The thread's registers and mask are changed and not
-// put back. 0, the first failing op's negative errno (`failed` says which), or -ESRCH when the thread died. `while_running` is
-// polled until the batch ends: the tracer answers notifications of injected calls there.
+// Runs syscalls in a stopped guest thread by the engine's batch entry. The thread's registers and mask are changed and
+// not put back. 0, the first failing op's negative errno (`failed` says which), or -ESRCH when the thread died.
+// `while_running` is polled until the batch ends: the tracer answers notifications of injected calls there.
 long run_batch(pid_t tid, const EngineHead& head, std::span<BatchOp> ops, size_t* failed = nullptr,
                const std::function<void()>& while_running = {});
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tracer thread: everything that only the thread that attached may do (ptrace), and the event loop around it.
 //
-// A stop is one of: event stop (a guard after an interrupted call, a freeze, a group stop, a new thread's first), a seccomp stop
-// (fork and clone: the child's number must be arranged before the kernel makes it), a birth event, or a signal about to be
-// delivered (signals.cpp). A stop is continued at once, unless its guest is being frozen: then it is the freeze.
+// A stop is one of: event stop (a guard after an interrupted call, a freeze, a group stop, a new thread's first), a
+// seccomp stop (fork and clone: the child's number must be arranged before the kernel makes it), a birth event, or a
+// signal about to be delivered (signals.cpp). A stop is continued at once, unless its guest is being frozen: then it is
+// the freeze.
 #include <errno.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -33,7 +34,9 @@ bool closed_by_deputy(int link) {
 
 constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
 
-bool is_stop_signal(int signal) { return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU; }
+bool is_stop_signal(int signal) {
+  return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+}
 
 }  // namespace
 
@@ -85,8 +88,8 @@ std::shared_ptr<Guest> Visit::find_guest(i32 home_pid) {
   return it == guests_.end() ? nullptr : it->second;
 }
 
-void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links, Arrival ear,
-                  const std::vector<std::optional<FileId>>& file_ids) {
+void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links,
+                  Arrival ear, const std::vector<std::optional<FileId>>& file_ids) {
   auto guest = std::make_shared<Guest>(options_.state_dir);
   guest->home_pid = image.header.pid;
   guest->pid = cell_.guest;
@@ -97,6 +100,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->guard_first = ear.hello.guard_first;
   guest->guard_last = ear.hello.guard_last;
   guest->ear = std::move(ear.fd);
+  guest->home_uid = options_.home_uid;
   guest->command = image.threads.front().name;
   for (size_t i = 0; i < links.size(); ++i) {
     auto t = std::make_shared<GuestThread>();
@@ -255,7 +259,8 @@ void Visit::on_event_stop(GuestThread& t, int signal) {
   resume(t);
 }
 
-// Before the kernel forks or clones: a job arranges the child at home and its number here, and then lets the thread go on.
+// Before the kernel forks or clones: a job arranges the child at home and its number here, and then lets the thread go
+// on.
 void Visit::on_seccomp_stop(GuestThread& t) {
   if (t.birth) {  // the same call again, everything is arranged
     resume(t);
@@ -410,8 +415,8 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
   }
   guests_.erase(guest->home_pid);
   cell_.reap_inside();
-  // The links stay open until the deputy has closed its ends (ear_loop holds the guest): it must not take their end for the
-  // death of this node before it has read its last order (exit_group, die).
+  // The links stay open until the deputy has closed its ends (ear_loop holds the guest): it must not take their end for
+  // the death of this node before it has read its last order (exit_group, die).
 }
 
 bool Visit::freeze(Guest& guest, std::string* reason) {

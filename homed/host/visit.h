@@ -2,19 +2,21 @@
 // One visit: the guests that one omig-host serves (a program that arrived, and the children it forked since).
 //
 // Threads of the host, and what each may touch:
-//   tracer    the process' first thread. Everything ptrace: stops, signals, freezes, batches. Others hand it work with post() or
+//   tracer    the process' first thread. Everything ptrace: stops, signals, freezes, batches. Others hand it work with
+//   post() or
 //             on_tracer(). It never waits for a deputy.
-//   workers   receive notifications and serve them, blocking as long as home does (forward.cpp, special.cpp). A worker that takes a call
+//   workers   receive notifications and serve them, blocking as long as home does (forward.cpp, special.cpp). A worker
+//   that takes a call
 //             makes sure another one is waiting for the next.
 //   ears      one per guest process: reads the signals that arrive at home (signals.cpp).
 //   movers    one per move in progress (moves.cpp); one move at a time.
 //   doorway   accepts links and commanders (channel.cpp).
 //
-// One mutex guards who exists and who is in which call. Lock order: moves_mutex_, fork_mutex_, mutex_, Guest::ear_mutex. Nobody
-// blocks on a link, on a process or on the tracer while holding mutex_.
+// One mutex guards who exists and who is in which call. Lock order: moves_mutex_, fork_mutex_, mutex_,
+// Guest::ear_mutex. Nobody blocks on a link, on a process or on the tracer while holding mutex_.
 //
-// State of a guest thread: running -> in a call (a worker holds its notification) -> aborting (the deputy was told to give up) -> running;
-// any of them -> frozen (stopped for a move). See SIGNALS.md's machine.
+// State of a guest thread: running -> in a call (a worker holds its notification) -> aborting (the deputy was told to
+// give up) -> running; any of them -> frozen (stopped for a move). See SIGNALS.md's machine.
 #pragma once
 
 #include <linux/seccomp.h>
@@ -44,12 +46,12 @@ using SteadyClock = std::chrono::steady_clock;
 struct Guest;
 
 struct GuestThread {
-  pid_t tid = 0;       // here
+  pid_t tid = 0;  // here
   i32 home_tid = 0;
   Guest* guest = nullptr;
   u32 slot = 0;
   Fd link;
-  Fd status;           // /proc/.../status, for the masks
+  Fd status;  // /proc/.../status, for the masks
   u64 seq = 0;
 
   // The call a worker is serving for this thread.
@@ -68,8 +70,8 @@ struct GuestThread {
   bool restart_at_home = false;
 
   // ptrace
-  bool stopped = false;   // in a stop the tracer has not continued
-  bool frozen = false;    // stopped for a move
+  bool stopped = false;  // in a stop the tracer has not continued
+  bool frozen = false;   // stopped for a move
   bool group_stopped = false;
   bool in_trace_stop = false;  // stopped before fork or clone; a job will continue it
   int held_signal = 0;
@@ -106,16 +108,17 @@ struct Guest {
   std::vector<image::Vma> home_vmas;
   image::Header header;  // mm, auxv, limits as they were
   std::string command;
-  std::vector<image::Pending> held;  // signals taken out of their delivery by a capture, to be given back if the move fails
+  std::vector<image::Pending>
+      held;  // signals taken out of their delivery by a capture, to be given back if the move fails
   SteadyClock::time_point since = SteadyClock::now();
   std::atomic<u64> calls = 0;
 
   bool freezing = false;
-  bool ending = false;    // its death is our doing: no `die` for the deputy
+  bool ending = false;      // its death is our doing: no `die` for the deputy
   bool home_dirty = false;  // an attempt to go home left pages there
   bool stopped_from_home = false;
   bool stop_announced = false;
-  int vfork_children = 0;   // a parent in vfork cannot be stopped
+  int vfork_children = 0;  // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
 
@@ -128,6 +131,7 @@ struct VisitOptions {
   Token token{};
   ClusterKey key{};
   std::string home_name;
+  u32 home_uid = 0;             // the program's user at home
   i64 monotonic_offset_ns = 0;  // home's clock minus ours
   i64 boottime_offset_ns = 0;
 };
@@ -139,8 +143,8 @@ class Visit {
   Doorway& door() { return door_; }
   Cell& cell() { return cell_; }
   // Takes over a restored guest and its links; nothing runs yet.
-  void adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links, Arrival ear,
-             const std::vector<std::optional<FileId>>& file_ids);
+  void adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links,
+             Arrival ear, const std::vector<std::optional<FileId>>& file_ids);
   // Home's copy of the memory is given back: the program lives here now. Before run().
   void discard_home_memory();
   // Lets it run and serves until the last guest is gone.
@@ -171,7 +175,7 @@ class Visit {
   void deliver_thread(GuestThread& t, siginfo_t info);
   void on_signal_stop(GuestThread& t, int signal);
   void on_group_stop(GuestThread& t, int signal);
-  void kick(GuestThread& t);          // mutex_ held
+  void kick(GuestThread& t);  // mutex_ held
   void scan();
   void interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool eintr_ok);
   bool exclude(Guest& guest, u64 mask, milliseconds timeout);  // waits for the ear's word
@@ -185,9 +189,11 @@ class Visit {
     std::vector<u8> output;
   };
   void serve(const seccomp_notif& n, WorkerBuffers& buffers);
-  void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, const u64 args[6], WorkerBuffers& buffers);
+  void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
+               const u64 args[6], WorkerBuffers& buffers);
   // Sends a prepared call and waits. False: the notification has been dealt with (link gone, interrupted).
-  bool exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row, WorkerBuffers& buffers, wire::Reply* reply);
+  bool exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row,
+                WorkerBuffers& buffers, wire::Reply* reply);
   bool begin_call(GuestThread& t, bool abortable);
   void end_call(GuestThread& t);
   void answer(u64 notification, i64 value);
@@ -197,10 +203,12 @@ class Visit {
   void remember_sleep(GuestThread& t, const seccomp_notif& n);
   // A call with plain numbers (and optional input bytes behind relocations) for our own purposes.
   long home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {},
-                 std::span<const wire::Reloc> relocs = {}, std::span<const wire::Out> outs = {}, std::vector<u8>* output = nullptr);
+                 std::span<const wire::Reloc> relocs = {}, std::span<const wire::Out> outs = {},
+                 std::vector<u8>* output = nullptr);
 
   // special.cpp: true when it has answered; false: forward it like any other.
-  bool special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, u64 args[6], WorkerBuffers& buffers);
+  bool special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, u64 args[6],
+               WorkerBuffers& buffers);
   bool special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
@@ -252,8 +260,12 @@ class Visit {
 class GuestMemory final : public syscalls::Memory {
  public:
   explicit GuestMemory(pid_t pid) : pid_(pid) {}
-  bool read(GuestAddr from, void* to, u64 bytes) override { return bytes == 0 || read_memory(pid_, from.value, to, bytes); }
-  bool write(GuestAddr to, const void* from, u64 bytes) override { return bytes == 0 || write_memory(pid_, to.value, from, bytes); }
+  bool read(GuestAddr from, void* to, u64 bytes) override {
+    return bytes == 0 || read_memory(pid_, from.value, to, bytes);
+  }
+  bool write(GuestAddr to, const void* from, u64 bytes) override {
+    return bytes == 0 || write_memory(pid_, to.value, from, bytes);
+  }
 
  private:
   pid_t pid_;

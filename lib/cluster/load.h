@@ -27,8 +27,8 @@ class DemandMeter {
   u32 samples_ = 0;
 };
 
-// Total slowness of a node that n threads want to run on: how many there are times how much longer each takes than alone
-// on a CPU of speed 1 (POLICY.md).
+// Total slowness of a node that n threads want to run on: how many there are times how much longer each takes than
+// alone on a CPU of speed 1 (POLICY.md).
 double slowness(double n, double cpus, double speed);
 // What w more threads would add to a node that has n, and what they add to one of whose n they are a part.
 double cost_of_adding(double n, double w, double cpus, double speed);

@@ -8,22 +8,22 @@ namespace omig::cluster {
 
 namespace {
 
-constexpr i64 kMinAge_ms = 400;         // a child that will end at once is not worth a move
+constexpr i64 kMinAge_ms = 400;  // a child that will end at once is not worth a move
 constexpr u32 kMinSamples = 2;
 constexpr double kMinDemand = 0.5;
-constexpr i64 kMinResidence_ms = 1'500; // at a node it has come to; doubled by every further move
+constexpr i64 kMinResidence_ms = 1'500;  // at a node it has come to; doubled by every further move
 constexpr i64 kMaxResidence_ms = 60'000;
-constexpr double kMargin = 0.05;        // of the source's relief, kept as hysteresis
-constexpr double kAwayPenalty = 1.1;    // forwarded calls cost something, unknown how much
+constexpr double kMargin = 0.05;      // of the source's relief, kept as hysteresis
+constexpr double kAwayPenalty = 1.1;  // forwarded calls cost something, unknown how much
 constexpr double kAwayChattyPenalty = 2.0;
-constexpr double kHomeBonus = 0.9;      // for one that makes calls; a quiet guest has no reason to prefer home
+constexpr double kHomeBonus = 0.9;  // for one that makes calls; a quiet guest has no reason to prefer home
 constexpr double kHomeChattyBonus = 0.5;
-constexpr double kQuiet_per_s = 200;    // forwarded calls that do not matter
-constexpr double kChatty_per_s = 2'000; // forwarded calls at which being away hurts
-constexpr double kMemoryReserve = 0.05; // of a target's memory stays free
+constexpr double kQuiet_per_s = 200;     // forwarded calls that do not matter
+constexpr double kChatty_per_s = 2'000;  // forwarded calls at which being away hurts
+constexpr double kMemoryReserve = 0.05;  // of a target's memory stays free
 constexpr double kMoveFixed_s = 0.005;
 constexpr double kMoveBytes_per_s = 1e9;
-constexpr double kMoveCharge = 6;       // POLICY.md: charge a move six times its plain cost
+constexpr double kMoveCharge = 6;  // POLICY.md: charge a move six times its plain cost
 
 u64 mix(u64 x) {  // splitmix64: ties between equal targets must not fall the same way on every node
   x += 0x9e3779b97f4a7c15;
@@ -58,8 +58,8 @@ bool ripe(const Candidate& c) {
          c.resident_ms >= residence_needed_ms(c);
 }
 
-// Seconds of slowness saved over the process' expected remaining time (as long as it has lived: lifetimes are heavy-tailed),
-// less the charge for the move itself.
+// Seconds of slowness saved over the process' expected remaining time (as long as it has lived: lifetimes are
+// heavy-tailed), less the charge for the move itself.
 double gain_of(const Candidate& c, double relief, double cost, double penalty) {
   const double expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 0.2, 10.0);
   const double move_s = kMoveFixed_s + static_cast<double>(c.rss_bytes) / kMoveBytes_per_s;

@@ -23,13 +23,20 @@ bool take(const nlohmann::json& json, const char* key, T& into, double low, doub
 }  // namespace
 
 nlohmann::json to_json(const NodeEntry& e) {
-  return {{"id", e.id},           {"name", e.name},
-          {"endpoint", e.endpoint.text()}, {"version", e.version},
-          {"incarnation", e.incarnation},  {"seq", e.seq},
-          {"cpus", e.cpus},       {"speed", e.speed},
-          {"runnable", e.runnable},        {"reserved", e.reserved},
-          {"free_bytes", e.free_bytes},    {"total_bytes", e.total_bytes},
-          {"guests", e.guests},   {"away", e.away},
+  return {{"id", e.id},
+          {"name", e.name},
+          {"endpoint", e.endpoint.text()},
+          {"version", e.version},
+          {"incarnation", e.incarnation},
+          {"seq", e.seq},
+          {"cpus", e.cpus},
+          {"speed", e.speed},
+          {"runnable", e.runnable},
+          {"reserved", e.reserved},
+          {"free_bytes", e.free_bytes},
+          {"total_bytes", e.total_bytes},
+          {"guests", e.guests},
+          {"away", e.away},
           {"accepts", e.accepts}};
 }
 

@@ -6,20 +6,19 @@
 #pragma once
 
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "lib/base/types.h"
 #include "lib/link/peer.h"
 
 namespace omig::cluster {
 
-inline constexpr i64 kAliveFor_ms = 4'000;    // no news for longer: taken as dead
+inline constexpr i64 kAliveFor_ms = 4'000;  // no news for longer: taken as dead
 inline constexpr i64 kForgetAfter_ms = 600'000;
-inline constexpr size_t kMaxWindow = 4096;    // nodes; beyond it newcomers are not kept
+inline constexpr size_t kMaxWindow = 4096;  // nodes; beyond it newcomers are not kept
 
 struct NodeEntry {
   u32 id = 0;

@@ -2,8 +2,8 @@
 // The anchor: the one struct of the engine that others may read, at a fixed address in every process that ever left.
 //
 // It is how anybody finds out where a process is without asking a daemon: homed reads it with process_vm_readv, also
-// after homed was restarted. A process that never left has nothing mapped at the address. The engine's own address range
-// is excluded from everything that is shipped, at home and away.
+// after homed was restarted. A process that never left has nothing mapped at the address. The engine's own address
+// range is excluded from everything that is shipped, at home and away.
 #pragma once
 
 #include "lib/base/types.h"
@@ -11,13 +11,14 @@
 
 namespace omig {
 
-inline constexpr u64 kEngineBase = 0x200000000000;      // where the engine's image is linked
-inline constexpr u64 kAnchorAddress = 0x200000100000;   // one page, read-write
-inline constexpr u64 kSlotsAddress = 0x200100000000;    // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
-inline constexpr u64 kSlotWindow = 0x100000000;         // 4 GiB of address space: block, stack, scratch
-inline constexpr u32 kMaxSlots = 1024;                  // threads of one process that may be away together
+inline constexpr u64 kEngineBase = 0x200000000000;     // where the engine's image is linked
+inline constexpr u64 kAnchorAddress = 0x200000100000;  // one page, read-write
+inline constexpr u64 kSlotsAddress =
+    0x200100000000;  // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
+inline constexpr u64 kSlotWindow = 0x100000000;  // 4 GiB of address space: block, stack, scratch
+inline constexpr u32 kMaxSlots = 1024;           // threads of one process that may be away together
 inline constexpr u64 kEngineEnd = kSlotsAddress + kMaxSlots * kSlotWindow + kSlotWindow;
-inline constexpr u64 kSlotMapped = 0x20000;             // bytes of a slot that are mapped at first: block, frame, stack
+inline constexpr u64 kSlotMapped = 0x20000;  // bytes of a slot that are mapped at first: block, frame, stack
 inline constexpr u64 kAnchorMagic = 0x726f68636e61474f;
 
 enum class Where : u32 {
@@ -31,11 +32,11 @@ struct Anchor {
   u64 magic = kAnchorMagic;
   u32 version = wire::kVersion;
   Where where = Where::home;
-  u32 moves = 0;           // completed moves, coming home included
-  u32 slots_used = 0;      // high-water mark
-  char node[32] = {};      // where the guest is, by name (away only)
-  u8 host_address[4] = {}; // IPv4 of the node it visits
-  u32 host_port = 0;       // the host's link port; homed commands the host there
+  u32 moves = 0;            // completed moves, coming home included
+  u32 slots_used = 0;       // high-water mark
+  char node[32] = {};       // where the guest is, by name (away only)
+  u8 host_address[4] = {};  // IPv4 of the node it visits
+  u32 host_port = 0;        // the host's link port; homed commands the host there
   u8 token[wire::kTokenBytes] = {};
   // From here on: the engine's own (preload/engine/state.h), nobody else reads it.
   u64 engine_private[384] = {};

@@ -64,8 +64,8 @@ struct Thread {
   u64 altstack_sp = 0;
   u64 altstack_bytes = 0;
   i32 altstack_flags = 0;
-  // 1: the thread slept in the home kernel (nanosleep) when it was frozen: its first call is restart_syscall, which only the deputy
-  // can finish (KERNEL.md 2).
+  // 1: the thread slept in the home kernel (nanosleep) when it was frozen: its first call is restart_syscall, which
+  // only the deputy can finish (KERNEL.md 2).
   u32 restart_at_home = 0;
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC of home at which an interrupted relative sleep ends; 0: none
   char name[16] = {};

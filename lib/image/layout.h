@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Coming home: home kept its mappings while the guest changed its own. This plans the few calls that bring home's layout
-// in line, and says which ranges must be shipped in full because home has no file behind them.
+// Coming home: home kept its mappings while the guest changed its own. This plans the few calls that bring home's
+// layout in line, and says which ranges must be shipped in full because home has no file behind them.
 #pragma once
 
 #include "lib/image/image.h"
@@ -20,7 +20,8 @@ struct Edit {
 struct LayoutPlan {
   std::vector<Edit> edits;  // in order
   // What home will have: the guest's mappings, split where home's truth differs. kind == file: home has the same file
-  // there, so only pages that are no longer the file's need shipping. kind == anonymous: everything that was ever touched.
+  // there, so only pages that are no longer the file's need shipping. kind == anonymous: everything that was ever
+  // touched.
   std::vector<Vma> result;
 };
 

@@ -135,7 +135,8 @@ std::optional<ClusterKey> load_cluster_key(const std::string& state_dir, std::st
     explain(error, "the cluster key " + path + " may be read by others: chmod 600 it");
     return std::nullopt;
   }
-  if (read(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size()) || read(file.get(), &extra, 1) != 0) {
+  if (read(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size()) ||
+      read(file.get(), &extra, 1) != 0) {
     explain(error, "the cluster key " + path + " is not 32 bytes long: copy it from another node");
     return std::nullopt;
   }

@@ -153,7 +153,8 @@ bool greet_peer(int fd, const ClusterKey& key, milliseconds timeout, std::string
   }
   const Mac proof = handshake_mac(key, "client", hello.nonce, answer.nonce);
   u8 accepted = 0;
-  if (!write_until(fd, proof.data(), proof.size(), deadline) || !read_until(fd, &accepted, 1, deadline) || accepted != 1) {
+  if (!write_until(fd, proof.data(), proof.size(), deadline) || !read_until(fd, &accepted, 1, deadline) ||
+      accepted != 1) {
     explain(error, "no handshake: " + ended_because());
     return false;
   }

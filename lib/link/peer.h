@@ -19,12 +19,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
-
-#include <nlohmann/json.hpp>
 
 #include "lib/base/types.h"
 
@@ -101,7 +100,8 @@ bool write_all(int fd, const void* data, size_t bytes, milliseconds timeout = kP
 
 // One framed JSON message. recv_json reads not a byte more than the message, so the descriptor can be handed on.
 bool send_json(int fd, const nlohmann::json& message, milliseconds timeout = kPeerTimeout);
-std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes = kMaxMessageBytes, milliseconds timeout = kPeerTimeout);
+std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes = kMaxMessageBytes,
+                                        milliseconds timeout = kPeerTimeout);
 // A question and its answer.
 std::optional<nlohmann::json> ask_json(int fd, const nlohmann::json& request, milliseconds timeout = kPeerTimeout);
 
@@ -120,7 +120,7 @@ static_assert(sizeof(ServerHello) == 64);
 
 void fill_random(void* data, size_t bytes);  // from the kernel through libcrypto; aborts if there is none
 Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server);
-bool mac_equal(const Mac& a, const Mac& b);  // constant time
+bool mac_equal(const Mac& a, const Mac& b);             // constant time
 std::string frame_json(const nlohmann::json& message);  // length and text in one string; empty if too large
 std::string hex_encode(const void* data, size_t bytes);
 bool hex_decode(std::string_view text, void* data, size_t bytes);  // false unless exactly 2 * bytes hex digits

@@ -62,26 +62,27 @@ struct ProcessExtra {
 
 enum class Type : u32 {
   // host -> thread link
-  running = 1,      // Running: the guest runs, be its deputy from now on (commit)
-  call = 2,         // Call, Reloc[], Out[], input bytes
-  write_memory = 3, // u64 address, then bytes: home memory is written directly (coming home)
-  fork = 4,         // Fork: make a child deputy
-  new_thread = 5,   // make a thread deputy
-  exec = 6,         // Exec, then strings
-  exit_group = 7,   // u64 status
-  exit_thread = 8,  // u64 status
-  relink = 9,       // Relink: serve another host from now on, if it says `running`
-  resume_state = 10,// ResumeState + signal frame bytes: keep it, answer, wait for `go`
-  go = 11,          // KernelSigaction of the abort signal: every thread has its state, run at home
-  abandon = 13,     // the move failed before commit: run at home from the state kept
+  running = 1,        // Running: the guest runs, be its deputy from now on (commit)
+  call = 2,           // Call, Reloc[], Out[], input bytes
+  write_memory = 3,   // u64 address, then bytes: home memory is written directly (coming home)
+  fork = 4,           // Fork: make a child deputy
+  new_thread = 5,     // make a thread deputy
+  exec = 6,           // Exec, then strings
+  exit_group = 7,     // u64 status
+  exit_thread = 8,    // u64 status
+  relink = 9,         // Relink: serve another host from now on, if it says `running`
+  resume_state = 10,  // ResumeState + signal frame bytes: keep it, answer, wait for `go`
+  go = 11,            // KernelSigaction of the abort signal: every thread has its state, run at home
+  abandon = 13,       // the move failed before commit: run at home from the state kept
   // host -> ear link
   abort_call = 32,  // AbortCall
   die = 33,         // u64 signal: end the process as that signal's default action does
   stop = 34,        // u64 signal: stop the process as that signal's default action does
-  exclude = 35,     // u64 mask: leave these signals pending at home (a signalfd reads them; all: coming home). Acknowledged.
+  exclude =
+      35,  // u64 mask: leave these signals pending at home (a signalfd reads them; all: coming home). Acknowledged.
   // deputy -> host
-  reply = 64,       // Reply, then output bytes
-  signal = 65,      // 128 bytes of siginfo
+  reply = 64,   // Reply, then output bytes
+  signal = 65,  // 128 bytes of siginfo
 };
 
 struct Frame {
@@ -111,9 +112,9 @@ struct Reloc {
   u32 target = 0;
 };
 
-// A scratch range to send back after the call. unit == 0: all `bytes`, if the call did not fail. unit > 0: as many bytes as
-// min(bytes, ret * unit). always: also when it failed. length_at != ~0: the length is the u32 stored at that scratch
-// offset by the kernel (addrlen), capped to `bytes`.
+// A scratch range to send back after the call. unit == 0: all `bytes`, if the call did not fail. unit > 0: as many
+// bytes as min(bytes, ret * unit). always: also when it failed. length_at != ~0: the length is the u32 stored at that
+// scratch offset by the kernel (addrlen), capped to `bytes`.
 struct Out {
   u32 offset = 0;
   u32 bytes = 0;
@@ -136,10 +137,10 @@ struct Fork {
 };
 
 struct Exec {
-  u64 sigmask = 0;    // of the calling guest thread
-  u64 ignored = 0;    // signals ignored in the guest (bit signal-1)
-  u64 handled = 0;    // signals with a handler in the guest
-  i32 dirfd = -100;   // execveat
+  u64 sigmask = 0;   // of the calling guest thread
+  u64 ignored = 0;   // signals ignored in the guest (bit signal-1)
+  u64 handled = 0;   // signals with a handler in the guest
+  i32 dirfd = -100;  // execveat
   u32 at_flags = 0;
   u32 is_at = 0;
   u32 argc = 0;
@@ -149,9 +150,9 @@ struct Exec {
 };
 
 struct Relink {
-  u32 port = 0;         // host order
-  u32 leader = 0;       // 1: this thread also brings the ear over and waits for the new host's word
-  u8 address[4] = {};   // IPv4
+  u32 port = 0;        // host order
+  u32 leader = 0;      // 1: this thread also brings the ear over and waits for the new host's word
+  u8 address[4] = {};  // IPv4
   u8 token[kTokenBytes] = {};
   char node[32] = {};
 };
@@ -170,7 +171,7 @@ struct ResumeState {
   i32 altstack_flags = 0;
   u32 frame_bytes = 0;  // signal frame that follows, position independent except for its fpstate pointer
   u32 fpstate_offset = 0;
-  u32 threads = 0;      // how many threads resume together
+  u32 threads = 0;  // how many threads resume together
 };
 
 struct Running {

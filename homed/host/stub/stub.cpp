@@ -2,8 +2,8 @@
 // omig-stub: a small static program that turns itself into the empty room a guest will live in (GUEST.md, steps 9-19).
 //
 // The host's helper has made a fresh user namespace and executes this file there, so that a guest's memory is never a
-// copy of the host's (which holds tokens), and so that the host, the namespace's owner, may trace it. It makes the other
-// namespaces, throws the file system away, and clones INIT (pid 1 of the pid namespace, which lives to write
+// copy of the host's (which holds tokens), and so that the host, the namespace's owner, may trace it. It makes the
+// other namespaces, throws the file system away, and clones INIT (pid 1 of the pid namespace, which lives to write
 // ns_last_pid) and, as INIT's child, the GUEST, which becomes the engine's image and waits for its tracer.
 //
 // Descriptors it is given: see cell.cpp. It says what failed in one line on descriptor 2 (host.log) and exits non-zero.
@@ -63,16 +63,19 @@ void write_text(const char* path, const char* text) {
 }
 
 void make_room(const char* clock_offsets) {
-  check(unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWTIME | CLONE_NEWCGROUP),
+  check(unshare(CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWTIME |
+                CLONE_NEWCGROUP),
         "unshare (see omctl doctor)");
   if (clock_offsets[0] != 0) write_text("/proc/self/timens_offsets", clock_offsets);
   check(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "mount private");
-  check(mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0555"), "mount empty root");
+  check(mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0555"),
+        "mount empty root");
   check(chdir("/tmp"), "chdir");
   check(syscall(SYS_pivot_root, ".", "."), "pivot_root");
   check(umount2(".", MNT_DETACH), "umount old root");
   check(chdir("/"), "chdir /");
-  check(mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr), "remount");
+  check(mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr),
+        "remount");
   check(sethostname("omig-guest", 10), "sethostname");
   syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr, 0, 0, 0);  // kernels without keyrings have nothing to hide
 }
