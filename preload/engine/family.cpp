@@ -16,7 +16,7 @@ void forget_the_parent(SlotBlock& b) {
     SlotBlock& other = block(slot);
     close_fd(&other.link_fd);
     close_fd(&other.next_link_fd);
-    other.in_use = 0;
+    if (other.in_use != 0) other.in_use = 0;
   }
   close_fd(&st.ear_fd);
   close_fd(&st.ear_next_fd);

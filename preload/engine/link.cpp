@@ -113,6 +113,8 @@ long move_high(int fd) {
 }
 
 void close_fd(i32* holder) {
+  // A look first: in a fresh child a write would copy a page for every slot there ever was.
+  if (__atomic_load_n(holder, __ATOMIC_SEQ_CST) <= 0) return;
   const i32 fd = __atomic_exchange_n(holder, 0, __ATOMIC_SEQ_CST);
   if (fd > 0) sys(__NR_close, fd - 1);
 }
