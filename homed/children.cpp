@@ -21,7 +21,8 @@ constexpr int kUrgentNice = -10;
 constexpr int kInherit = -100;  // not a priority: leave it
 
 // Between fork and exec: only system calls. Failure is reported through `report`, which exec closes.
-[[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, int passed, int output, int report, int nice) {
+[[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, int passed, int output, int report,
+                         int nice) {
   if (nice >= -20) setpriority(PRIO_PROCESS, 0, nice);
   sigset_t none;
   sigemptyset(&none);
@@ -72,7 +73,8 @@ Children::Started Children::start(const std::vector<std::string>& arguments, int
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return {-1, std::string("pipe: ") + std::strerror(errno)};
   const pid_t pid = fork();
-  if (pid == 0) become(argv.data(), envp.data(), log_path.c_str(), passed, output, report[1], urgent ? kInherit : ordinary_nice_);
+  if (pid == 0)
+    become(argv.data(), envp.data(), log_path.c_str(), passed, output, report[1], urgent ? kInherit : ordinary_nice_);
   const int fork_code = errno;
   close(report[1]);
   const Fd status(report[0]);
@@ -127,7 +129,8 @@ awaitable<void> Children::reap() {
       if (pid <= 0) break;
       const auto it = running_.find(pid);
       if (it == running_.end()) continue;
-      if (WIFSIGNALED(status)) log("omig-host {} (pid {}) died of signal {}; see host.log", it->second, pid, WTERMSIG(status));
+      if (WIFSIGNALED(status))
+        log("omig-host {} (pid {}) died of signal {}; see host.log", it->second, pid, WTERMSIG(status));
       running_.erase(it);
     }
   }

@@ -24,12 +24,13 @@ class Children {
     std::string error;  // if pid < 0
   };
   // `passed` (if >= 0) becomes descriptor 3 of the child, `output` (if >= 0) its stdout. Neither is closed here.
-  // `urgent`: it keeps homed's own priority (a mover, which holds a program frozen on a busy node); else it gets the one
-  // homed was started with, which a guest inherits.
+  // `urgent`: it keeps homed's own priority (a mover, which holds a program frozen on a busy node); else it gets the
+  // one homed was started with, which a guest inherits.
   Started start(const std::vector<std::string>& argv, int passed, int output, bool urgent);
   // Starts it and returns all it wrote to stdout; nothing if it could not be started (reason in *error). It is killed
   // at the timeout.
-  awaitable<std::optional<std::string>> output_of(const std::vector<std::string>& argv, milliseconds timeout, std::string* error);
+  awaitable<std::optional<std::string>> output_of(const std::vector<std::string>& argv, milliseconds timeout,
+                                                  std::string* error);
   bool running(pid_t pid) const { return running_.contains(pid); }
 
  private:

@@ -14,7 +14,8 @@ struct HostAddress {
   std::array<u8, wire::kTokenBytes> token{};
 };
 
-inline constexpr milliseconds kMoveTimeout{600'000};  // a big image over a slow link; the two sides have their own limits
+inline constexpr milliseconds kMoveTimeout{
+    600'000};  // a big image over a slow link; the two sides have their own limits
 
 // One request, one answer, one connection. Nothing: the host cannot be reached or does not answer in time.
 awaitable<std::optional<Json>> command_host(const HostAddress& host, const Json& request, milliseconds timeout);

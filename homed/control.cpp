@@ -15,8 +15,8 @@ namespace omig {
 namespace {
 
 constexpr size_t kMaxLine = 64 << 10;
-constexpr milliseconds kAskFor{30'000};       // a client that connects and says nothing
-constexpr i64 kPlaceWithin_ms = 10'000;       // from `omctl run -n` to the program's constructor
+constexpr milliseconds kAskFor{30'000};  // a client that connects and says nothing
+constexpr i64 kPlaceWithin_ms = 10'000;  // from `omctl run -n` to the program's constructor
 
 std::string where_name(Where where) {
   switch (where) {
@@ -39,7 +39,12 @@ std::string socket_path(const std::string& dir, int dir_fd, const char* name) {
 }  // namespace
 
 Control::Control(Daemon& daemon, Moves& moves, Peers& peers)
-    : d_(daemon), moves_(moves), peers_(peers), acceptor_(daemon.io), announcements_(daemon.io), announced_(daemon.io) {}
+    : d_(daemon),
+      moves_(moves),
+      peers_(peers),
+      acceptor_(daemon.io),
+      announcements_(daemon.io),
+      announced_(daemon.io) {}
 
 Control::~Control() {
   if (!acceptor_.is_open()) return;
@@ -93,7 +98,9 @@ awaitable<void> Control::serve(Local::socket socket) {
     input.erase(0, end + 1);
     Json reply = refusal("malformed request");
     if (request.is_object()) reply = co_await answer(socket, request, peer.uid);
-    if (!co_await net::write_all(socket, reply.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n", kPeerTimeout)) co_return;
+    if (!co_await net::write_all(socket, reply.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
+                                 kPeerTimeout))
+      co_return;
   }
 }
 
@@ -169,7 +176,10 @@ Json Control::nodes() {
   std::vector<Endpoint> listed;
   for (const auto& [id, seen] : d_.window.all()) {
     const bool other_version = seen.entry.version != wire::kVersion;
-    describe(seen.entry, now_ms() - seen.produced_ms, !seen.alive(now_ms()) ? "down" : other_version ? "version mismatch" : "up");
+    describe(seen.entry, now_ms() - seen.produced_ms,
+             !seen.alive(now_ms()) ? "down"
+             : other_version       ? "version mismatch"
+                                   : "up");
     listed.push_back(seen.entry.endpoint);
   }
   Json problems = Json::array();
@@ -181,19 +191,27 @@ Json Control::nodes() {
 Json Control::processes() {
   Json list = Json::array();
   for (const auto& [pid, p] : d_.processes.all()) {
-    Json item{{"pid", pid},          {"where", where_name(p.where)}, {"node", p.where == Where::away ? p.node : d_.config.name},
-              {"state", std::string(1, p.state)}, {"uid", p.uid},   {"threads", p.threads},
-              {"cpu_ms", p.cpu_ms},  {"rss_bytes", p.rss_bytes},     {"demand", p.meter.demand()},
-              {"moves", p.moves},    {"moving", d_.moving.contains({d_.config.name, pid})},
+    Json item{{"pid", pid},
+              {"where", where_name(p.where)},
+              {"node", p.where == Where::away ? p.node : d_.config.name},
+              {"state", std::string(1, p.state)},
+              {"uid", p.uid},
+              {"threads", p.threads},
+              {"cpu_ms", p.cpu_ms},
+              {"rss_bytes", p.rss_bytes},
+              {"demand", p.meter.demand()},
+              {"moves", p.moves},
+              {"moving", d_.moving.contains({d_.config.name, pid})},
               {"command", command_line(pid)}};
     if (!p.refusal.empty()) item["refusal"] = p.refusal;
     list.push_back(std::move(item));
   }
   Json guests = Json::array();
   for (const auto& [key, v] : d_.visitors.all()) {
-    Json item{{"pid", v.pid},        {"home", v.home},           {"threads", v.threads}, {"cpu_ms", v.cpu_ms},
-              {"rss_bytes", v.rss_bytes}, {"demand", v.meter.demand()}, {"calls", v.calls},
-              {"since_ms", v.since_ms},   {"moving", d_.moving.contains(key)}, {"command", v.command}};
+    Json item{{"pid", v.pid},        {"home", v.home},           {"threads", v.threads},
+              {"cpu_ms", v.cpu_ms},  {"rss_bytes", v.rss_bytes}, {"demand", v.meter.demand()},
+              {"calls", v.calls},    {"since_ms", v.since_ms},   {"moving", d_.moving.contains(key)},
+              {"command", v.command}};
     if (!v.refusal.empty()) item["refusal"] = v.refusal;
     guests.push_back(std::move(item));
   }
@@ -202,11 +220,15 @@ Json Control::processes() {
 
 Json Control::where(i32 pid) {
   if (const Process* p = d_.processes.look_at(pid, now_ms())) {
-    return {{"ok", true}, {"pid", pid}, {"where", where_name(p->where)}, {"moves", p->moves},
+    return {{"ok", true},
+            {"pid", pid},
+            {"where", where_name(p->where)},
+            {"moves", p->moves},
             {"node", p->where == Where::away ? p->node : d_.config.name}};
   }
   if (!d_.visitors.find(pid).empty()) return {{"ok", true}, {"pid", pid}, {"where", "guest"}, {"node", d_.config.name}};
-  return refusal(fmt::format("process {}: {}", pid, why_stays(pid, {false, 0}).value_or("not started under this homed")));
+  return refusal(
+      fmt::format("process {}: {}", pid, why_stays(pid, {false, 0}).value_or("not started under this homed")));
 }
 
 Json Control::why(i32 pid, uid_t uid) {
@@ -240,7 +262,9 @@ awaitable<void> Control::hear_announcements() {
       const ssize_t got = recvmsg(announcements_.native_handle(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
       if (got < 0) break;
       const cmsghdr* header = CMSG_FIRSTHDR(&message);
-      if (got != sizeof(text) || text.magic != wire::kMagic || header == nullptr || header->cmsg_type != SCM_CREDENTIALS) continue;
+      if (got != sizeof(text) || text.magic != wire::kMagic || header == nullptr ||
+          header->cmsg_type != SCM_CREDENTIALS)
+        continue;
       ucred sender{};
       std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
       // The kernel's word for who it is, in our pid namespace; what the text says does not matter.

@@ -55,8 +55,10 @@ Config parse_options(int argc, char** argv) {
   app.add_option("--id", config.id, "this node's number, 1..65535")->check(CLI::Range(1, 65535))->required();
   app.add_option("--listen", listen, "A.B.C.D[:PORT], where the others reach this node");
   app.add_option("--peer", peers, "A.B.C.D[:PORT] of another node; one is enough, the rest is learned");
-  app.add_option("--cpus", config.cpus, "CPUs to reckon with (default: affinity and cgroup quota)")->check(CLI::Range(0.01, 65536.0));
-  app.add_option("--speed", config.speed, "speed of one CPU, 1 = reference (default: measured)")->check(CLI::Range(0.01, 100.0));
+  app.add_option("--cpus", config.cpus, "CPUs to reckon with (default: affinity and cgroup quota)")
+      ->check(CLI::Range(0.01, 65536.0));
+  app.add_option("--speed", config.speed, "speed of one CPU, 1 = reference (default: measured)")
+      ->check(CLI::Range(0.01, 100.0));
   app.add_flag("--foreground", config.foreground, "stay in the foreground, log to stderr");
   app.add_flag("--no-balance", no_balance, "never move a process by itself, nor accept the schedulers' guests");
   try {
@@ -199,8 +201,8 @@ int run(Config config) {
   spawn(daemon, "scheduling", scheduler.run());
   spawn(daemon, "signals", end_on_signal(daemon));
   now_ready(std::move(report), config.state_dir);
-  log("homed {} ({}) at {} for {}, {:.2f} CPUs of speed {:.2f}{}", config.name, config.id, config.listen.text(), config.state_dir,
-      config.cpus, config.speed, config.balance ? "" : ", no balancing");
+  log("homed {} ({}) at {} for {}, {:.2f} CPUs of speed {:.2f}{}", config.name, config.id, config.listen.text(),
+      config.state_dir, config.cpus, config.speed, config.balance ? "" : ", no balancing");
   io.run();
   return 0;
 }

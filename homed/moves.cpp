@@ -27,7 +27,8 @@ MoveResult result_from(const Json& json) {
   return result;
 }
 
-// Messages and argument lists are put together outside of coroutines: GCC 12 cannot compile their braced lists within one.
+// Messages and argument lists are put together outside of coroutines: GCC 12 cannot compile their braced lists within
+// one.
 Json move_order(i32 pid, const cluster::NodeEntry* target) {
   if (target == nullptr) return {{"op", "home"}, {"pid", pid}};
   return {{"op", "migrate"}, {"pid", pid}, {"to", target->endpoint.text()}, {"node", target->name}};
@@ -36,15 +37,21 @@ Json move_order(i32 pid, const cluster::NodeEntry* target) {
 Json stop_order(i32 pid) { return {{"op", "stop"}, {"pid", pid}}; }
 
 Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std::string& from) {
-  return {{"op", "offer"},      {"pid", m.pid},           {"home", home},
-          {"from", from},       {"version", wire::kVersion}, {"demand", m.demand},
-          {"rss_bytes", m.rss_bytes}, {"relief", m.relief},  {"penalty", m.penalty}};
+  return {{"op", "offer"},
+          {"pid", m.pid},
+          {"home", home},
+          {"from", from},
+          {"version", wire::kVersion},
+          {"demand", m.demand},
+          {"rss_bytes", m.rss_bytes},
+          {"relief", m.relief},
+          {"penalty", m.penalty}};
 }
 
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
                                         const Config& config) {
-  return {program,  "depart",    "--pid",       std::to_string(pid), "--to", target.endpoint.text(), "--node",
-          target.name, "--state-dir", config.state_dir,  "--home", config.name};
+  return {program,  "depart",    "--pid",       std::to_string(pid), "--to",   target.endpoint.text(),
+          "--node", target.name, "--state-dir", config.state_dir,    "--home", config.name};
 }
 
 // Marks a process as moving for as long as it lives.
@@ -64,7 +71,8 @@ std::string last_line(const std::string& text) {
   size_t end = text.find_last_not_of(" \n");
   if (end == std::string::npos) return "";
   const size_t begin = text.rfind('\n', end);
-  return text.substr(begin == std::string::npos ? 0 : begin + 1, end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+  return text.substr(begin == std::string::npos ? 0 : begin + 1,
+                     end - (begin == std::string::npos ? 0 : begin + 1) + 1);
 }
 
 }  // namespace
@@ -109,7 +117,8 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
 
   if (where == "balance") {
     const auto better = best_place(d_, key);
-    if (!better) co_return arrived(process != nullptr && process->where == Where::away ? process->node : d_.config.name);
+    if (!better)
+      co_return arrived(process != nullptr && process->where == Where::away ? process->node : d_.config.name);
     where = better->entry.name;
   }
   const bool self = where == d_.config.name || where == std::to_string(d_.config.id);
@@ -179,11 +188,13 @@ awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target) {
   const auto output = co_await d_.children.output_of(argv, kMoveTimeout, &error);
   if (!output) co_return refused("omig-host depart: " + error);
   const Json json = Json::parse(last_line(*output), nullptr, false);
-  if (!json.is_object()) co_return refused(fmt::format("omig-host depart ended without an answer, see {}/host.log", d_.config.state_dir));
+  if (!json.is_object())
+    co_return refused(fmt::format("omig-host depart ended without an answer, see {}/host.log", d_.config.state_dir));
   co_return result_from(json);
 }
 
-awaitable<MoveResult> Moves::command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target, std::string host_node) {
+awaitable<MoveResult> Moves::command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target,
+                                     std::string host_node) {
   const Json request = move_order(pid, target);
   const HostAddress at = host;
   const auto answer = co_await command_host(at, request, kMoveTimeout);
@@ -227,7 +238,8 @@ awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* t
 void Moves::note(VisitorKey key, const MoveResult& result) {
   const auto [bar, refusal] = [&]() -> std::pair<i64, std::string> {
     if (result.ok) return {0, ""};
-    const bool soon = result.reason.find("busy") != std::string::npos || result.reason.find("try again") != std::string::npos;
+    const bool soon =
+        result.reason.find("busy") != std::string::npos || result.reason.find("try again") != std::string::npos;
     return {now_ms() + (soon ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
   }();
   const auto apply = [&, bar = bar, refusal = refusal](auto& entry) {

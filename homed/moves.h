@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Carrying out moves. homed itself touches no process: omig-host departs, the guest's host moves it on or home, and both
-// leave the process running where it was if anything fails, homed's own death included.
+// Carrying out moves. homed itself touches no process: omig-host departs, the guest's host moves it on or home, and
+// both leave the process running where it was if anything fails, homed's own death included.
 #pragma once
 
 #include <string>
@@ -11,8 +11,8 @@ namespace omig {
 
 struct MoveResult {
   bool ok = false;
-  std::string reason;  // if not
-  std::string node;    // where the process is now
+  std::string reason;             // if not
+  std::string node;               // where the process is now
   Json figures = Json::object();  // freeze_ms, total_ms, bytes, as far as known
 
   Json to_json() const;
@@ -34,7 +34,8 @@ class Moves {
  private:
   awaitable<MoveResult> move_local(pid_t pid, const cluster::Seen* target);  // nullptr: home
   awaitable<MoveResult> depart(pid_t pid, cluster::NodeEntry target);
-  awaitable<MoveResult> command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target, std::string host_node);
+  awaitable<MoveResult> command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target,
+                                std::string host_node);
   awaitable<MoveResult> move_visitor(VisitorKey key, const cluster::Seen* target);
   awaitable<bool> wait_until_idle(VisitorKey key);
   MoveResult check_arrival(pid_t pid, const std::string& node, MoveResult result);

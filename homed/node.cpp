@@ -31,7 +31,8 @@ std::string cgroup_mount(const std::string& controller) {
   std::string device, path, type, options, rest;
   while (lines >> device >> path >> type >> options && std::getline(lines, rest)) {
     if (controller.empty() && type == "cgroup2") return path;
-    if (!controller.empty() && type == "cgroup" && ("," + options + ",").find("," + controller + ",") != std::string::npos)
+    if (!controller.empty() && type == "cgroup" &&
+        ("," + options + ",").find("," + controller + ",") != std::string::npos)
       return path;
   }
   return "";

@@ -9,8 +9,8 @@
 
 namespace omig {
 
-double usable_cpus();      // affinity and cgroup quotas; fractional
-double measure_speed();    // of one CPU, 1 = the reference, in steps of 10% so that equal nodes say the same
+double usable_cpus();    // affinity and cgroup quotas; fractional
+double measure_speed();  // of one CPU, 1 = the reference, in steps of 10% so that equal nodes say the same
 struct Memory {
   u64 free_bytes = 0;
   u64 total_bytes = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gossip: every second, and sooner when our load changes, we send our own entry and the freshest of what we know to each
-// peer over a kept connection; it answers with its own. Up to 16 nodes everybody talks to everybody; in larger clusters
-// each second a random sixteen are chosen, and the window carries the news further.
+// Gossip: every second, and sooner when our load changes, we send our own entry and the freshest of what we know to
+// each peer over a kept connection; it answers with its own. Up to 16 nodes everybody talks to everybody; in larger
+// clusters each second a random sixteen are chosen, and the window carries the news further.
 #include "homed/peers.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 constexpr milliseconds kGossipEvery{1'000};
 constexpr milliseconds kGossipSoonest{250};
 constexpr milliseconds kReach{3'000};
-constexpr milliseconds kIdleFor{30'000};    // a peer's connection without a request
+constexpr milliseconds kIdleFor{30'000};  // a peer's connection without a request
 constexpr size_t kTalkTo = 16;
 constexpr size_t kWindowSent = 60;
 constexpr u32 kMaxStrangers = 64;
@@ -25,7 +25,8 @@ constexpr i64 kReservation_ms = 5'000;
 
 }  // namespace
 
-Peers::Peers(Daemon& daemon, std::function<void()> on_news) : d_(daemon), on_news_(std::move(on_news)), acceptor_(daemon.io) {}
+Peers::Peers(Daemon& daemon, std::function<void()> on_news)
+    : d_(daemon), on_news_(std::move(on_news)), acceptor_(daemon.io) {}
 
 void Peers::start() {
   std::string error;
@@ -93,16 +94,17 @@ awaitable<bool> Peers::answer(tcp::socket& socket, const Json& request) {
 
 Json Peers::gossip(const Json& request) {
   const u32 version = field<u32>(request, "version", 0);
-  if (version != wire::kVersion) return refusal(fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion));
+  if (version != wire::kVersion)
+    return refusal(fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion));
   const auto sender = request.find("entry");
   const auto entry = sender == request.end() ? std::nullopt : cluster::entry_from_json(*sender);
   if (entry && entry->incarnation != d_.incarnation && (entry->id == d_.config.id || entry->name == d_.config.name))
-    return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name, d_.config.name,
-                               d_.config.listen.text()));
+    return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name,
+                               d_.config.name, d_.config.listen.text()));
   if (entry) {
     if (const cluster::NodeEntry* other = d_.window.conflict(*entry, now_ms()))
-      return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name, other->name,
-                                 other->endpoint.text()));
+      return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name,
+                                 other->name, other->endpoint.text()));
   }
   take_news(request);
   Json reply = news();
@@ -138,8 +140,8 @@ Json Peers::offer(const Json& request) {
   move.relief = field<double>(request, "relief", 0);
   move.penalty = field<double>(request, "penalty", 1);
   const std::string home = text_field(request, "home");
-  const bool agreed = field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance &&
-                      cluster::accepts(own_entry(d_), move);
+  const bool agreed =
+      field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance && cluster::accepts(own_entry(d_), move);
   if (agreed) d_.visitors.reserve({home, move.pid}, move.demand, now_ms() + kReservation_ms);
   return {{"ok", agreed}, {"entry", cluster::to_json(own_entry(d_))}};
 }
@@ -166,10 +168,11 @@ void Peers::receive_guest(tcp::socket socket, const Json& request) {
   error_code ignored;
   const Fd passed(socket.release(ignored));  // no longer watched by Asio; ours to close once the host has its copy
   const VisitorKey key{text_field(request, "home"), field<i32>(request, "pid", 0)};
-  const auto child = d_.children.start({find_binary("omig-host"), "arrive", "--fd", "3", "--state-dir", d_.config.state_dir,
-                                        "--address", d_.config.listen.address_text(), "--node", d_.config.name, "--request",
-                                        request.dump(-1, ' ', false, Json::error_handler_t::replace)},
-                                       passed.get(), -1, false);
+  const auto child =
+      d_.children.start({find_binary("omig-host"), "arrive", "--fd", "3", "--state-dir", d_.config.state_dir,
+                         "--address", d_.config.listen.address_text(), "--node", d_.config.name, "--request",
+                         request.dump(-1, ' ', false, Json::error_handler_t::replace)},
+                        passed.get(), -1, false);
   if (child.pid < 0) {
     log("guest {} of {} not received: {}", key.pid, key.home, child.error);
     send_json(passed.get(), refusal(d_.config.name + ": " + child.error), milliseconds(500));
@@ -235,7 +238,8 @@ awaitable<void> Peers::talk(Endpoint peer) {
       }
     }
     socket = tcp::socket(d_.io);
-    const auto listed = std::ranges::any_of(d_.window.all(), [&](const auto& n) { return n.second.entry.endpoint == peer; });
+    const auto listed =
+        std::ranges::any_of(d_.window.all(), [&](const auto& n) { return n.second.entry.endpoint == peer; });
     if (!configured && !listed) break;  // forgotten: it left long ago
     co_await net::pause(*timer, kGossipEvery);
   }

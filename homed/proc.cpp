@@ -42,7 +42,8 @@ std::optional<std::string> read_text_file(const std::string& path, size_t max_by
   std::string text;
   char block[16384];
   ssize_t got = 0;
-  while (text.size() < max_bytes && (got = read(fd, block, sizeof(block))) > 0) text.append(block, static_cast<size_t>(got));
+  while (text.size() < max_bytes && (got = read(fd, block, sizeof(block))) > 0)
+    text.append(block, static_cast<size_t>(got));
   close(fd);
   if (got < 0) return std::nullopt;
   return text;

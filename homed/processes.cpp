@@ -98,9 +98,8 @@ bool Processes::scan(i64 now_ms) {
     }
   }
   strangers_ = std::move(strangers);
-  std::erase_if(announcements_, [&](const auto& item) {
-    return !processes_.contains(item.first) && !strangers_.contains(item.first);
-  });
+  std::erase_if(announcements_,
+                [&](const auto& item) { return !processes_.contains(item.first) && !strangers_.contains(item.first); });
   std::erase_if(announced_, [&](pid_t pid) { return processes_.contains(pid) || !strangers_.contains(pid); });
   return changed;
 }
@@ -173,7 +172,8 @@ bool Processes::sample(Process& p, i64 now_ms) {
   p.meter.sample(runnable_threads(p.pid, *stat), elapsed_ms);
   if (elapsed_ms > 0) {
     const u64 calls = counted_calls(p.pid);
-    const double rate = calls > p.calls ? 1000.0 * static_cast<double>(calls - p.calls) / static_cast<double>(elapsed_ms) : 0;
+    const double rate =
+        calls > p.calls ? 1000.0 * static_cast<double>(calls - p.calls) / static_cast<double>(elapsed_ms) : 0;
     p.calls_per_s += 0.3 * (rate - p.calls_per_s);
     p.calls = calls;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The programs of this node that could move: found by announcement and by scanning /proc, sampled a few times a second.
-// Nothing here is remembered across a restart of homed, and nothing needs to be: where a process is stands in its anchor.
+// Nothing here is remembered across a restart of homed, and nothing needs to be: where a process is stands in its
+// anchor.
 #pragma once
 
 #include <sys/types.h>
@@ -23,22 +24,22 @@ struct Process {
   char state = '?';
   u32 threads = 1;
   u64 rss_bytes = 0;
-  u64 cpu_ms = 0;         // used at home; while away: by the deputy
+  u64 cpu_ms = 0;  // used at home; while away: by the deputy
   u64 age_ms = 0;
   cluster::DemandMeter meter;
-  double calls_per_s = 0; // reads and writes only, what /proc/PID/io counts
+  double calls_per_s = 0;  // reads and writes only, what /proc/PID/io counts
   u64 calls = 0;
   // From the anchor.
   Where where = Where::home;
-  std::string node;       // where it is, if away
-  Endpoint host;          // its host's link port, if away
+  std::string node;  // where it is, if away
+  Endpoint host;     // its host's link port, if away
   std::array<u8, wire::kTokenBytes> token{};
   u32 moves = 0;
-  i64 since_ms = 0;       // our clock: when it came to be where it is (0: always was)
+  i64 since_ms = 0;  // our clock: when it came to be where it is (0: always was)
   // The scheduler's notes.
   i64 barred_until_ms = 0;
-  std::string refusal;    // why it could not move when last tried
-  bool stop_told = false; // its host knows of the SIGSTOP in force
+  std::string refusal;     // why it could not move when last tried
+  bool stop_told = false;  // its host knows of the SIGSTOP in force
 };
 
 class Processes {
@@ -63,9 +64,9 @@ class Processes {
   uid_t uid_;
   size_t namespace_depth_ = 1;
   std::map<pid_t, Process> processes_;
-  std::set<pid_t> announced_;            // not identified yet
-  std::map<pid_t, u64> announcements_;   // of living processes
-  std::map<pid_t, i64> strangers_;       // not ours; when we looked
+  std::set<pid_t> announced_;           // not identified yet
+  std::map<pid_t, u64> announcements_;  // of living processes
+  std::map<pid_t, i64> strangers_;      // not ours; when we looked
   std::map<pid_t, i64> sampled_ms_;
 };
 

@@ -23,7 +23,8 @@ cluster::Candidate candidate_of(const Daemon& d, const Process& p, i64 now) {
   c.moves = p.moves;
   c.rss_bytes = p.rss_bytes;
   c.calls_per_s = p.calls_per_s;
-  c.movable = now >= p.barred_until_ms && p.state != 'T' && p.state != 't' && !d.moving.contains({d.config.name, p.pid});
+  c.movable =
+      now >= p.barred_until_ms && p.state != 'T' && p.state != 't' && !d.moving.contains({d.config.name, p.pid});
   return c;
 }
 
@@ -50,7 +51,8 @@ cluster::PlacementState placement_state(Daemon& d) {
   cluster::PlacementState state;
   state.self = own_entry(d);
   for (const auto& [id, seen] : d.window.all())
-    if (seen.alive(now) && seen.entry.accepts && seen.entry.version == wire::kVersion) state.others.push_back(seen.entry);
+    if (seen.alive(now) && seen.entry.accepts && seen.entry.version == wire::kVersion)
+      state.others.push_back(seen.entry);
   for (const auto& [pid, p] : d.processes.all())
     if (p.where == Where::home) state.running.push_back(candidate_of(d, p, now));
   for (const auto& [key, v] : d.visitors.all()) state.running.push_back(candidate_of(d, key, v, now));
@@ -113,7 +115,8 @@ awaitable<void> Scheduler::carry_out(cluster::MoveDecision decision, VisitorKey 
   if (!placed || target == nullptr) {
     const i64 until = now_ms() + kBarAfterNoPlace_ms;
     if (key.home == d_.config.name) {
-      if (const auto it = d_.processes.all().find(key.pid); it != d_.processes.all().end()) it->second.barred_until_ms = until;
+      if (const auto it = d_.processes.all().find(key.pid); it != d_.processes.all().end())
+        it->second.barred_until_ms = until;
     } else if (const auto it = d_.visitors.all().find(key); it != d_.visitors.all().end()) {
       it->second.barred_until_ms = until;
     }

@@ -25,7 +25,8 @@ awaitable<bool> greet(tcp::socket& socket, const ClusterKey& key, milliseconds t
   if (!co_await read_exactly(socket, &answer, sizeof(answer), timeout)) co_return false;
   if (!mac_equal(answer.mac, handshake_mac(key, "server", hello.nonce, answer.nonce))) co_return false;
   const Mac proof = handshake_mac(key, "client", hello.nonce, answer.nonce);
-  if (!co_await write_all(socket, std::string(reinterpret_cast<const char*>(proof.data()), proof.size()), timeout)) co_return false;
+  if (!co_await write_all(socket, std::string(reinterpret_cast<const char*>(proof.data()), proof.size()), timeout))
+    co_return false;
   u8 accepted = 0;
   co_return co_await read_exactly(socket, &accepted, 1, timeout) && accepted == 1;
 }

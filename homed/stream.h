@@ -4,12 +4,10 @@
 
 #include <boost/asio.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
-
 #include <chrono>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-
-#include <nlohmann/json.hpp>
 
 #include "lib/link/peer.h"
 
@@ -33,7 +31,8 @@ template <class Socket>
 awaitable<bool> read_exactly(Socket& socket, void* data, size_t bytes, milliseconds timeout) {
   using namespace asio::experimental::awaitable_operators;
   asio::steady_timer timer(socket.get_executor(), timeout);
-  auto result = co_await (asio::async_read(socket, asio::buffer(data, bytes), kCompletion) || timer.async_wait(kCompletion));
+  auto result =
+      co_await (asio::async_read(socket, asio::buffer(data, bytes), kCompletion) || timer.async_wait(kCompletion));
   co_return result.index() == 0 && !std::get<0>(std::get<0>(result));
 }
 
@@ -72,7 +71,8 @@ inline awaitable<void> pause(asio::steady_timer& timer, milliseconds time) {
 }
 
 awaitable<bool> connect(tcp::socket& socket, const Endpoint& to, milliseconds timeout);
-awaitable<bool> greet(tcp::socket& socket, const ClusterKey& key, milliseconds timeout);   // client's half of the handshake
+awaitable<bool> greet(tcp::socket& socket, const ClusterKey& key,
+                      milliseconds timeout);  // client's half of the handshake
 awaitable<bool> accept(tcp::socket& socket, const ClusterKey& key, milliseconds timeout);  // server's half
 
 }  // namespace net

@@ -19,7 +19,8 @@ constexpr i64 kUnlistedFor_ms = 8'000;  // a host that does not answer that long
 
 }  // namespace
 
-Visitors::Visitors(asio::io_context& io, std::string state_dir) : io_(io), directory_(std::move(state_dir) + "/hosts") {}
+Visitors::Visitors(asio::io_context& io, std::string state_dir)
+    : io_(io), directory_(std::move(state_dir) + "/hosts") {}
 
 void Visitors::find_hosts() {
   std::vector<pid_t> files;
@@ -118,10 +119,12 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     const u64 cpu_ms = field<u64>(guest, "cpu_ms", 0);
     const u64 calls = field<u64>(guest, "calls", 0);
     if (elapsed_ms > 0) {
-      const double rate = 1000.0 * static_cast<double>(calls - std::min(calls, v.calls)) / static_cast<double>(elapsed_ms);
+      const double rate =
+          1000.0 * static_cast<double>(calls - std::min(calls, v.calls)) / static_cast<double>(elapsed_ms);
       v.calls_per_s += 0.5 * (rate - v.calls_per_s);
       if (v.local_pid == 0)
-        v.meter.sample(static_cast<double>(cpu_ms - std::min(cpu_ms, v.cpu_ms)) / static_cast<double>(elapsed_ms), elapsed_ms);
+        v.meter.sample(static_cast<double>(cpu_ms - std::min(cpu_ms, v.cpu_ms)) / static_cast<double>(elapsed_ms),
+                       elapsed_ms);
     }
     v.threads = field<u32>(guest, "threads", 1);
     v.cpu_ms = cpu_ms;
@@ -133,7 +136,8 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     v.listed_ms = now_ms;
     v.local_pid = field<pid_t>(guest, "guest_pid", 0);
   }
-  std::erase_if(visitors_, [&](const auto& item) { return item.second.host_pid == host_pid && item.second.listed_ms != now_ms; });
+  std::erase_if(visitors_,
+                [&](const auto& item) { return item.second.host_pid == host_pid && item.second.listed_ms != now_ms; });
 }
 
 void Visitors::sample(Visitor& v, i64 now_ms) {

@@ -15,19 +15,19 @@
 namespace omig {
 
 struct Visitor {
-  i32 pid = 0;            // at home
-  std::string home;       // name of its home node
-  pid_t host_pid = 0;     // its omig-host
-  pid_t local_pid = 0;    // as this node sees it; 0: its host did not say (then demand follows from CPU time)
+  i32 pid = 0;          // at home
+  std::string home;     // name of its home node
+  pid_t host_pid = 0;   // its omig-host
+  pid_t local_pid = 0;  // as this node sees it; 0: its host did not say (then demand follows from CPU time)
   u32 threads = 1;
   u64 cpu_ms = 0;
   u64 rss_bytes = 0;
   u64 calls = 0;
   double calls_per_s = 0;
   std::string command;
-  u64 since_ms = 0;       // how long it has been here
+  u64 since_ms = 0;  // how long it has been here
   u32 moves = 1;
-  i64 listed_ms = 0;      // our clock, when its host last told about it
+  i64 listed_ms = 0;  // our clock, when its host last told about it
   cluster::DemandMeter meter;
   i64 sampled_ms = 0;
   i64 barred_until_ms = 0;
@@ -62,8 +62,8 @@ class Visitors {
   void reserve(const VisitorKey& key, double demand, i64 until_ms);
   void host_started(const VisitorKey& key, pid_t host_pid, i64 now_ms);
   // Drops reservations that are void: expired, their host ended, or (asked of `settled`) the process has arrived.
-  void review_reservations(const std::function<bool(pid_t)>& running, const std::function<bool(const VisitorKey&)>& settled,
-                           i64 now_ms);
+  void review_reservations(const std::function<bool(pid_t)>& running,
+                           const std::function<bool(const VisitorKey&)>& settled, i64 now_ms);
   double reserved(i64 now_ms) const;
 
  private:

@@ -182,17 +182,20 @@ class Sim {
   std::vector<size_t> spread() const {
     std::vector<size_t> counts;
     for (u32 n = 1; n <= nodes_; ++n)
-      counts.push_back(static_cast<size_t>(std::ranges::count_if(jobs_, [&](const Job& j) { return j.work_us > 0 && j.at == n; })));
+      counts.push_back(
+          static_cast<size_t>(std::ranges::count_if(jobs_, [&](const Job& j) { return j.work_us > 0 && j.at == n; })));
     std::ranges::sort(counts, std::ranges::greater{});
     return counts;
   }
 
-  bool done() const { return std::ranges::all_of(jobs_, [](const Job& j) { return j.work_us <= 0; }); }
+  bool done() const {
+    return std::ranges::all_of(jobs_, [](const Job& j) { return j.work_us <= 0; });
+  }
   i64 now_ms() const { return now_ms_; }
   int moves() const { return moves_; }
   i64 wasted_ms() const { return wasted_ms_; }  // a node idle while another had two or more
-  i32 noise_every = 0;  // every so many samples a job is seen blocked
-  bool simultaneous = false;  // all nodes decide in the same moment, on gossip that is a second old
+  i32 noise_every = 0;                          // every so many samples a job is seen blocked
+  bool simultaneous = false;                    // all nodes decide in the same moment, on gossip that is a second old
 
  private:
   static constexpr i64 kStep_ms = 50;

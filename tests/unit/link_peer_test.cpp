@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/link/peer.h"
-
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -12,6 +10,8 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
+
+#include "lib/link/peer.h"
 
 namespace omig {
 namespace {
@@ -41,7 +41,8 @@ TEST(Endpoint, ParsesWhatItPrints) {
 }
 
 TEST(Endpoint, RefusesEverythingElse) {
-  for (const char* text : {"", "1.2.3", "1.2.3.4", "1.2.3.4:", "1.2.3.4:0", "1.2.3.256:1", "1.2.3.4:65536", "1.2.3.4:1 ", "a.b.c.d:1", "1..2.3:4"})
+  for (const char* text : {"", "1.2.3", "1.2.3.4", "1.2.3.4:", "1.2.3.4:0", "1.2.3.256:1", "1.2.3.4:65536",
+                           "1.2.3.4:1 ", "a.b.c.d:1", "1..2.3:4"})
     EXPECT_FALSE(Endpoint::parse(text)) << text;
 }
 

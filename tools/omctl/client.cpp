@@ -24,7 +24,8 @@ std::optional<Client> Client::connect() {
   if (path.size() >= sizeof(address.sun_path)) path = fmt::format("/proc/self/fd/{}/homed.sock", directory.get());
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) return std::nullopt;
+  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    return std::nullopt;
   return Client(std::move(fd));
 }
 
@@ -54,7 +55,8 @@ std::optional<Json> Client::receive(milliseconds timeout) {
 }
 
 void say_no_homed() {
-  fmt::print(stderr, "omctl: no homed at {}/homed.sock (start it with: homed --foreground, or omctl lab up)\n", default_state_dir());
+  fmt::print(stderr, "omctl: no homed at {}/homed.sock (start it with: homed --foreground, or omctl lab up)\n",
+             default_state_dir());
 }
 
 void say_reason(const std::string& reason) { fmt::print(stderr, "omctl: {}\n", reason); }

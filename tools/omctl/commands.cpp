@@ -53,18 +53,21 @@ int ps_command(bool json) {
     return 0;
   }
   const std::string here = answer->value("node", "");
-  fmt::print("{:>7} {:<10} {:<1} {:>5} {:>9} {:>6} {:>5} {}\n", "PID", "NODE", "S", "LOAD", "CPU", "RSS", "MOVES", "COMMAND");
+  fmt::print("{:>7} {:<10} {:<1} {:>5} {:>9} {:>6} {:>5} {}\n", "PID", "NODE", "S", "LOAD", "CPU", "RSS", "MOVES",
+             "COMMAND");
   for (const Json& p : answer->at("processes")) {
-    fmt::print("{:>7} {:<10} {:<1} {:>5.2f} {:>9} {:>6} {:>5} {}\n", p.value("pid", 0), p.value("node", ""), p.value("state", ""),
-               p.value("demand", 0.0), seconds(p.value("cpu_ms", u64{0})), size(p.value("rss_bytes", u64{0})), p.value("moves", 0),
-               p.value("command", ""));
+    fmt::print("{:>7} {:<10} {:<1} {:>5.2f} {:>9} {:>6} {:>5} {}\n", p.value("pid", 0), p.value("node", ""),
+               p.value("state", ""), p.value("demand", 0.0), seconds(p.value("cpu_ms", u64{0})),
+               size(p.value("rss_bytes", u64{0})), p.value("moves", 0), p.value("command", ""));
   }
   const Json& guests = answer->at("guests");
   if (guests.empty()) return 0;
-  fmt::print("guests on {}:\n{:>7} {:<10}   {:>5} {:>9} {:>6}       {}\n", here, "PID", "HOME", "LOAD", "CPU", "RSS", "COMMAND");
+  fmt::print("guests on {}:\n{:>7} {:<10}   {:>5} {:>9} {:>6}       {}\n", here, "PID", "HOME", "LOAD", "CPU", "RSS",
+             "COMMAND");
   for (const Json& g : guests) {
-    fmt::print("{:>7} {:<10}   {:>5.2f} {:>9} {:>6}       {}\n", g.value("pid", 0), g.value("home", ""), g.value("demand", 0.0),
-               seconds(g.value("cpu_ms", u64{0})), size(g.value("rss_bytes", u64{0})), g.value("command", ""));
+    fmt::print("{:>7} {:<10}   {:>5.2f} {:>9} {:>6}       {}\n", g.value("pid", 0), g.value("home", ""),
+               g.value("demand", 0.0), seconds(g.value("cpu_ms", u64{0})), size(g.value("rss_bytes", u64{0})),
+               g.value("command", ""));
   }
   return 0;
 }
@@ -102,15 +105,17 @@ int nodes_command(bool json) {
     fmt::print("{}\n", answer->dump());
     return 0;
   }
-  fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5}\n", "ID", "NAME", "ADDRESS", "STATE", "CPUS", "SPEED",
-             "LOAD", "FREE", "TOTAL", "GUESTS", "AWAY");
+  fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5}\n", "ID", "NAME", "ADDRESS", "STATE",
+             "CPUS", "SPEED", "LOAD", "FREE", "TOTAL", "GUESTS", "AWAY");
   for (const Json& n : answer->at("nodes")) {
-    fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6.2f} {:>6.2f} {:>6.2f} {:>7} {:>7} {:>6} {:>5}\n", n.value("id", 0), n.value("name", ""),
-               n.value("endpoint", ""), n.value("state", ""), n.value("cpus", 0.0), n.value("speed", 0.0),
-               n.value("runnable", 0.0) + n.value("reserved", 0.0), size(n.value("free_bytes", u64{0})),
-               size(n.value("total_bytes", u64{0})), n.value("guests", 0), n.value("away", 0));
+    fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6.2f} {:>6.2f} {:>6.2f} {:>7} {:>7} {:>6} {:>5}\n", n.value("id", 0),
+               n.value("name", ""), n.value("endpoint", ""), n.value("state", ""), n.value("cpus", 0.0),
+               n.value("speed", 0.0), n.value("runnable", 0.0) + n.value("reserved", 0.0),
+               size(n.value("free_bytes", u64{0})), size(n.value("total_bytes", u64{0})), n.value("guests", 0),
+               n.value("away", 0));
   }
-  for (const Json& p : answer->at("problems")) fmt::print("      {}: {}\n", p.value("endpoint", ""), p.value("problem", ""));
+  for (const Json& p : answer->at("problems"))
+    fmt::print("      {}: {}\n", p.value("endpoint", ""), p.value("problem", ""));
   return 0;
 }
 

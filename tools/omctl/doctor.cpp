@@ -36,7 +36,8 @@ Probe probe_homed() {
 Probe probe_root() {
   Probe probe{"root", false, geteuid() == 0, "", ""};
   if (!probe.ok) {
-    probe.detail = "ordinary user: only your own programs move, and lab nodes are loopback addresses without CPU shares";
+    probe.detail =
+        "ordinary user: only your own programs move, and lab nodes are loopback addresses without CPU shares";
     probe.cure = "run homed as root to serve all users";
   }
   return probe;
@@ -46,7 +47,8 @@ Probe probe_root() {
 
 int doctor_command(bool json) {
   std::vector<Probe> probes = probe_kernel();
-  for (const char* name : {"homed", "omig-host", "omig-stub", "omig-engine", "libomig.so"}) probes.push_back(probe_binary(name));
+  for (const char* name : {"homed", "omig-host", "omig-stub", "omig-engine", "libomig.so"})
+    probes.push_back(probe_binary(name));
   probes.push_back(probe_homed());
   probes.push_back(probe_root());
   bool all = true;
@@ -58,7 +60,11 @@ int doctor_command(bool json) {
     if (!p.cure.empty()) item["cure"] = p.cure;
     list.push_back(std::move(item));
     if (json) continue;
-    fmt::print("{:<8} {}{}\n", p.ok ? "ok" : p.needed ? "MISSING" : "absent", p.name, p.detail.empty() ? "" : " (" + p.detail + ")");
+    fmt::print("{:<8} {}{}\n",
+               p.ok       ? "ok"
+               : p.needed ? "MISSING"
+                          : "absent",
+               p.name, p.detail.empty() ? "" : " (" + p.detail + ")");
     if (!p.ok) fmt::print("         cure: {}\n", p.cure);
   }
   if (json) {

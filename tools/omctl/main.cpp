@@ -83,10 +83,18 @@ int main(int argc, char** argv) {
   CLI::App* migrate = with_json(with_pid(app.add_subcommand("migrate", "move a process; waits until it is done")));
   migrate->add_option("WHERE", where, "a node's name or number, home, or balance")->required();
   migrate->callback([&] { status = omig::migrate_command(pid, where, json); });
-  with_json(app.add_subcommand("ps", "processes and where they are"))->callback([&] { status = omig::ps_command(json); });
-  with_json(with_pid(app.add_subcommand("where", "the node a process is on")))->callback([&] { status = omig::where_command(pid, json); });
-  with_json(with_pid(app.add_subcommand("why", "why a process cannot move")))->callback([&] { status = omig::why_command(pid, json); });
-  with_json(app.add_subcommand("nodes", "the cluster as seen from here"))->callback([&] { status = omig::nodes_command(json); });
+  with_json(app.add_subcommand("ps", "processes and where they are"))->callback([&] {
+    status = omig::ps_command(json);
+  });
+  with_json(with_pid(app.add_subcommand("where", "the node a process is on")))->callback([&] {
+    status = omig::where_command(pid, json);
+  });
+  with_json(with_pid(app.add_subcommand("why", "why a process cannot move")))->callback([&] {
+    status = omig::why_command(pid, json);
+  });
+  with_json(app.add_subcommand("nodes", "the cluster as seen from here"))->callback([&] {
+    status = omig::nodes_command(json);
+  });
   with_json(app.add_subcommand("doctor", "what this machine allows, and what to do about the rest"))->callback([&] {
     status = omig::doctor_command(json);
   });

@@ -179,7 +179,8 @@ int try_ptrace() {
   int status = 0;
   int code = code_of(ptrace(PTRACE_SEIZE, pid, 0, 0) == 0);
   if (code == 0) code = code_of(ptrace(PTRACE_INTERRUPT, pid, 0, 0) == 0);
-  if (code == 0 && (waitpid(pid, &status, __WALL) != pid || status >> 8 != (SIGTRAP | PTRACE_EVENT_STOP << 8))) code = kWrong;
+  if (code == 0 && (waitpid(pid, &status, __WALL) != pid || status >> 8 != (SIGTRAP | PTRACE_EVENT_STOP << 8)))
+    code = kWrong;
   kill(pid, SIGKILL);
   return code;
 }
@@ -228,11 +229,14 @@ std::vector<Probe> probe_kernel() {
       probe("ipc namespace", true, kSpace, space(CLONE_NEWIPC)),
       probe("time namespace", true, "Linux 5.6 or later with CONFIG_TIME_NS", try_time_namespace),
       probe("clone3 with set_tid", true, "Linux 5.5 or later; a container must not filter clone3", try_set_tid),
-      probe("ns_last_pid", true, "CONFIG_CHECKPOINT_RESTORE; /proc/sys must be writable (not so in many containers)", try_last_pid),
-      probe("seccomp notification", true, "Linux 5.19 or later (WAIT_KILLABLE_RECV); a container must not filter seccomp", try_listener),
+      probe("ns_last_pid", true, "CONFIG_CHECKPOINT_RESTORE; /proc/sys must be writable (not so in many containers)",
+            try_last_pid),
+      probe("seccomp notification", true,
+            "Linux 5.19 or later (WAIT_KILLABLE_RECV); a container must not filter seccomp", try_listener),
       probe("PAGEMAP_SCAN", true, "Linux 6.7 or later", try_pagemap_scan),
       probe("ptrace", true, "sysctl kernel.yama.ptrace_scope=1 or 0; in a container: --cap-add SYS_PTRACE", try_ptrace),
-      probe("process_vm_readv", true, "sysctl kernel.yama.ptrace_scope=1 or 0; in a container: --cap-add SYS_PTRACE", try_process_memory),
+      probe("process_vm_readv", true, "sysctl kernel.yama.ptrace_scope=1 or 0; in a container: --cap-add SYS_PTRACE",
+            try_process_memory),
       probe("io_uring", false, "sysctl kernel.io_uring_disabled=0; without it links use plain calls", try_io_uring),
       probe("userfaultfd", false, "CONFIG_USERFAULTFD; without it there is no pre-copy", try_userfaultfd),
   };

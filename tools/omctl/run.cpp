@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `omctl run`: becomes the command, preloaded. No process is added: pid, descriptors, terminal and exit status are those
-// of an ordinary exec. With -n the request to move is left with homed before the exec; it acts when the program's
+// `omctl run`: becomes the command, preloaded. No process is added: pid, descriptors, terminal and exit status are
+// those of an ordinary exec. With -n the request to move is left with homed before the exec; it acts when the program's
 // constructor announces itself. Whatever is missing (homed, the library, the node) only costs the move.
 #include <fmt/format.h>
 #include <unistd.h>
