@@ -12,6 +12,13 @@ void Visit::commander(Fd fd) {
   for (;;) {
     const auto order = recv_json(fd.get(), 64 * 1024, milliseconds(24 * 3600 * 1000));
     if (!order) return;
+    // Counted until it is answered: the order may be what sends the last guest away, and the host must not end before
+    // whoever gave it has heard so.
+    struct Counted {
+      explicit Counted(std::atomic<int>& orders) : orders(orders) { ++orders; }
+      ~Counted() { --orders; }
+      std::atomic<int>& orders;
+    } counted(orders_);
     nlohmann::json reply;
     try {
       reply = obey(*order);

@@ -148,7 +148,7 @@ void Visit::run() {
   };
   while (!over()) pump(-1);
   const auto deadline = SteadyClock::now() + kFarewellLimit;
-  while (ears_ > 0 && SteadyClock::now() < deadline) pump(5);
+  while ((ears_ > 0 || orders_ > 0) && SteadyClock::now() < deadline) pump(5);
 }
 
 void Visit::pump(int timeout_ms) {

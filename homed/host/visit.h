@@ -250,7 +250,7 @@ class Visit {
   std::deque<std::function<void()>> posted_;
   std::mutex posted_mutex_;
 
-  std::atomic<int> idle_workers_ = 0, ears_ = 0;
+  std::atomic<int> idle_workers_ = 0, ears_ = 0, orders_ = 0;
   SteadyClock::time_point busy_until_{};  // signals are about: scan often
   SteadyClock::time_point last_scan_{};
   Doorway door_;  // last: its threads use all of the above
