@@ -291,7 +291,9 @@ class Departure {
     bool ok = write_memory(options_.pid, kAnchorAddress, &anchor, sizeof anchor);
     for (u32 i = 0; ok && i < threads.size(); ++i) {
       SlotBlock block{};
-      const image::Thread& t = threads[i];
+      image::Thread t = threads[i];
+      Rest rest;
+      wait_for_the_rest(&t, static_cast<u64>(clock_ns(CLOCK_MONOTONIC)), slot_address(i) + kSlotRest, &rest);
       block.tid = t.tid;
       block.in_use = 1;
       block.rseq = t.rseq;
@@ -303,6 +305,7 @@ class Departure {
       block.slot = i;
       const std::vector<u8> frame = make_signal_frame(t, slot_address(i) + kSlotFrame);
       ok = frame.size() <= kFrameMaxBytes && write_memory(options_.pid, slot_address(i), &block, sizeof block) &&
+           write_memory(options_.pid, slot_address(i) + kSlotRest, &rest, sizeof rest) &&
            write_memory(options_.pid, slot_address(i) + kSlotFrame, frame.data(), frame.size());
     }
     if (!ok) *reason = "cannot write the engine's memory in it";

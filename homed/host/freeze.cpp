@@ -18,12 +18,14 @@ namespace omig::host {
 using Clock = std::chrono::steady_clock;
 
 bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::string* reason) {
+  const auto sleep = probe_sleep(pid_, tid);
   if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
     if (errno == ESRCH) return true;  // it ended meanwhile
     *reason = fmt::format("cannot trace thread {}: {}", tid, strerror(errno));
     return false;
   }
   tids_.push_back(tid);
+  sleeps_.push_back(sleep);
   held_signals_.push_back(0);
   if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0 && errno != ESRCH) {
     *reason = fmt::format("cannot stop thread {}: {}", tid, strerror(errno));
@@ -35,6 +37,7 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
     if (got == tid && !WIFSTOPPED(status)) {
       *reason = "it ended";
       tids_.pop_back();
+      sleeps_.pop_back();
       held_signals_.pop_back();
       return false;
     }
@@ -103,7 +106,19 @@ bool FrozenProcess::capture(std::string* reason) {
       *reason = "it ended";
       return false;
     }
+    const user_regs_struct at_stop = thread.regs;
+    const u64 deadline = sleeps_[i] ? sleep_deadline_ns(*sleeps_[i], pid_, tids_[i], at_stop) : 0;
     normalise_restart(&thread, held_signals_[i] != 0 || signal_pending(tids_[i]));
+    here_.push_back(thread.regs);
+    const long result = static_cast<long>(at_stop.rax);
+    if (deadline != 0 &&
+        (result == -516 || result == -514 || result == -EINTR)) {  // issue it again, for the rest of the time
+      thread.restart_at_home = 0;
+      thread.sleep_deadline_ns = deadline;
+      thread.regs.rax = at_stop.orig_rax;
+      thread.regs.rip = at_stop.rip - 2;
+    }
+    forget_the_rest(pid_, &thread);
     threads_.push_back(thread);
     diverted_.push_back(false);
   }
@@ -133,13 +148,15 @@ void FrozenProcess::release() {
     if (i == 0 && leader_disturbed_ && !threads_.empty() && !diverted_[0]) {
       // The injected calls used up the kernel's own restart of an interrupted call: go on from the normalised state,
       // which re-issues it. (A sleep's restart block survived: restart_syscall continues it.)
-      set_registers(tids_[0], threads_[0].regs);
+      set_registers(tids_[0], here_[0]);
       set_mask(tids_[0], threads_[0].sigmask);
     }
     ptrace(PTRACE_DETACH, tids_[i], 0, held_signals_[i]);
   }
   tids_.clear();
   held_signals_.clear();
+  sleeps_.clear();
+  here_.clear();
   threads_.clear();
   diverted_.clear();
   leader_disturbed_ = false;

@@ -382,25 +382,16 @@ class Homecoming {
   // only. A timespec for that lies in the slot, which stays mapped at home.
   bool finish_sleep_natively(GuestThread& t, image::Thread* thread) {
     if (thread->sleep_deadline_ns == 0) return true;
-    user_regs_struct& r = thread->regs;
+    const user_regs_struct& r = thread->regs;
     const std::array<u64, 4> call_now{r.rax, r.rdi, r.rsi, r.rdx};
     if (call_now != t.sleep_call) return true;
     const u64 now = static_cast<u64>(clock_ns(CLOCK_MONOTONIC) + visit_.options_.monotonic_offset_ns);
-    const u64 left_ns = thread->sleep_deadline_ns > now ? thread->sleep_deadline_ns - now : 0;
-    const u64 left_ms = (left_ns + 999'999) / 1'000'000;
-    const u64 rest_at = slot_address(t.slot) + 0xf80;  // the end of the block's page
-    const u64 rest[2] = {left_ns / 1'000'000'000, left_ns % 1'000'000'000};
-    switch (r.rax) {
-      case SYS_poll: r.rdx = left_ms; return true;
-      case SYS_epoll_wait:
-      case SYS_epoll_pwait: r.r10 = left_ms; return true;
-      case SYS_nanosleep: r.rdi = rest_at; break;
-      case SYS_clock_nanosleep: r.rdx = rest_at; break;
-      default: return true;
-    }
+    const u64 rest_at = slot_address(t.slot) + kSlotRest;
+    Rest rest;
+    if (!wait_for_the_rest(thread, now, rest_at, &rest)) return true;
     u8 body[sizeof rest_at + sizeof rest];
     memcpy(body, &rest_at, sizeof rest_at);
-    memcpy(body + sizeof rest_at, rest, sizeof rest);
+    memcpy(body + sizeof rest_at, &rest, sizeof rest);
     return send_frame(t.link.get(), wire::Type::write_memory, ++t.seq, body, sizeof body);
   }
 

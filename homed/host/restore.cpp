@@ -40,6 +40,12 @@ image::VmaKind special_kind(const std::string& path) {
   return image::VmaKind::anonymous;
 }
 
+// libseccomp takes milliseconds to compile it: once, and not while anybody is frozen.
+const std::vector<sock_filter>& filter_program() {
+  static const std::vector<sock_filter> program = syscalls::build_filter();
+  return program;
+}
+
 }  // namespace
 
 void Restore::batch(pid_t tid, std::vector<BatchOp>& ops, const char* what,
@@ -53,6 +59,7 @@ void Restore::batch(pid_t tid, std::vector<BatchOp>& ops, const char* what,
 }
 
 void Restore::prepare() {
+  filter_program();
   set_mask(cell_.guest, ~0ull);
   const u64 arguments[] = {kAnchorAddress, kWorkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
                            ~0ull,          0};
@@ -259,7 +266,7 @@ void Restore::register_threads(const image::Image& image, const std::map<i32, pi
 }
 
 Fd Restore::install_filter() {
-  static const std::vector<sock_filter> program = syscalls::build_filter();
+  const std::vector<sock_filter>& program = filter_program();
   struct {
     u16 length;
     u8 padding[6];

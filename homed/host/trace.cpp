@@ -13,6 +13,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "homed/host/proc.h"
 #include "lib/image/sigframe.h"
@@ -201,6 +202,32 @@ EngineHead load_engine_head(const std::string& engine_path) {
     throw std::runtime_error(fmt::format("{} is not the omig engine: reinstall omig", engine_path));
   }
   return head;
+}
+
+bool wait_for_the_rest(image::Thread* thread, u64 now_ns, u64 rest_at, Rest* rest) {
+  if (thread->sleep_deadline_ns == 0) return false;
+  user_regs_struct& r = thread->regs;
+  const u64 left_ns = thread->sleep_deadline_ns > now_ns ? thread->sleep_deadline_ns - now_ns : 0;
+  const u64 left_ms = (left_ns + 999'999) / 1'000'000;
+  rest->seconds = left_ns / 1'000'000'000;
+  rest->nanoseconds = left_ns % 1'000'000'000;
+  switch (r.rax) {
+    case SYS_poll: r.rdx = left_ms; return false;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait: r.r10 = left_ms; return false;
+    case SYS_nanosleep: rest->original = std::exchange(r.rdi, rest_at); return true;
+    case SYS_clock_nanosleep: rest->original = std::exchange(r.rdx, rest_at); return true;
+    default: return false;
+  }
+}
+
+void forget_the_rest(pid_t pid, image::Thread* thread) {
+  for (auto* pointer : {&thread->regs.rdi, &thread->regs.rdx}) {
+    const bool ours =
+        *pointer >= kSlotsAddress && *pointer < kEngineEnd && *pointer % kSlotWindow == kSlotRest % kSlotWindow;
+    Rest rest;
+    if (ours && read_memory(pid, *pointer, &rest, sizeof rest)) *pointer = rest.original;
+  }
 }
 
 std::vector<u8> make_signal_frame(const image::Thread& thread, u64 at) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "homed/host/sleep_probe.h"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "homed/host/proc.h"
+#include "homed/host/trace.h"
+
+namespace omig::host {
+namespace {
+
+bool is_relative_wait(u64 nr, const u64 args[3]) {
+  switch (nr) {
+    case SYS_nanosleep:
+    case SYS_poll:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait: return true;
+    case SYS_clock_nanosleep: return (args[1] & TIMER_ABSTIME) == 0;
+    default: return false;
+  }
+}
+
+std::optional<double> exec_start_ms(const std::string& sched) {
+  const auto at = sched.find("se.exec_start");
+  if (at == std::string::npos) return std::nullopt;
+  const auto colon = sched.find(':', at);
+  return colon == std::string::npos ? std::nullopt : std::optional<double>(strtod(sched.c_str() + colon + 1, nullptr));
+}
+
+u64 voluntary_switches(pid_t pid, pid_t tid) {
+  const std::string status = read_file(fmt::format("/proc/{}/task/{}/status", pid, tid));
+  constexpr std::string_view kName = "\nvoluntary_ctxt_switches:";
+  const auto at = status.find(kName);
+  return at == std::string::npos ? ~0ull : strtoull(status.c_str() + at + kName.size(), nullptr, 10);
+}
+
+int last_cpu(pid_t pid, pid_t tid) {
+  const std::string stat = read_file(fmt::format("/proc/{}/task/{}/stat", pid, tid));
+  auto at = stat.rfind(')');
+  for (int field = 2; field < 39 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
+  return at == std::string::npos ? -1 : atoi(stat.c_str() + at);
+}
+
+// Our own run queue's clock on that CPU, in milliseconds.
+std::optional<double> clock_of_cpu_ms(int cpu) {
+  cpu_set_t before, one;
+  CPU_ZERO(&one);
+  CPU_SET(static_cast<size_t>(cpu), &one);
+  if (sched_getaffinity(0, sizeof before, &before) != 0 || sched_setaffinity(0, sizeof one, &one) != 0)
+    return std::nullopt;
+  sched_yield();  // the kernel notes exec_start when it looks at us
+  const auto now = exec_start_ms(read_file("/proc/thread-self/sched"));
+  sched_setaffinity(0, sizeof before, &before);
+  return now;
+}
+
+}  // namespace
+
+std::optional<SleepProbe> probe_sleep(pid_t pid, pid_t tid) {
+  SleepProbe probe;
+  const std::string call = read_file(fmt::format("/proc/{}/task/{}/syscall", pid, tid), 512);
+  if (sscanf(call.c_str(), "%lu 0x%lx 0x%lx 0x%lx", &probe.nr, &probe.args[0], &probe.args[1], &probe.args[2]) != 4) {
+    return std::nullopt;
+  }
+  if (!is_relative_wait(probe.nr, probe.args)) return std::nullopt;
+  probe.switches = voluntary_switches(pid, tid);
+  const auto since = exec_start_ms(read_file(fmt::format("/proc/{}/task/{}/sched", pid, tid)));
+  const int cpu = last_cpu(pid, tid);
+  if (!since || cpu < 0) return std::nullopt;
+  const auto now = clock_of_cpu_ms(cpu);
+  if (!now || *now < *since) return std::nullopt;
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  const u64 now_ns = static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
+  const u64 slept_ns = static_cast<u64>(std::llround((*now - *since) * 1e6));
+  if (slept_ns > now_ns) return std::nullopt;
+  probe.slept_since_ns = now_ns - slept_ns;
+  return probe;
+}
+
+u64 sleep_deadline_ns(const SleepProbe& probe, pid_t pid, pid_t tid, const user_regs_struct& r) {
+  if (r.orig_rax != probe.nr || r.rdi != probe.args[0] || r.rsi != probe.args[1] || r.rdx != probe.args[2]) return 0;
+  const u64 switches = voluntary_switches(pid, tid);
+  if (probe.switches == ~0ull || switches > probe.switches + 1) return 0;
+  const auto from_ms = [](u64 ms) { return static_cast<i32>(ms) < 0 ? 0 : (ms & 0xffffffff) * 1'000'000ull; };
+  u64 timeout_ns = 0;
+  timespec request{};
+  switch (probe.nr) {
+    case SYS_poll: timeout_ns = from_ms(r.rdx); break;
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait: timeout_ns = from_ms(r.r10); break;
+    default:
+      if (!read_memory(pid, probe.nr == SYS_nanosleep ? r.rdi : r.rdx, &request, sizeof request)) return 0;
+      timeout_ns = static_cast<u64>(request.tv_sec) * 1'000'000'000ull + static_cast<u64>(request.tv_nsec);
+  }
+  return timeout_ns == 0 ? 0 : probe.slept_since_ns + timeout_ns;
+}
+
+}  // namespace omig::host
