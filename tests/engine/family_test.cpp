@@ -286,7 +286,6 @@ TEST(Death, AsTheSignalsDefaultActionDoes) {
 TEST(Death, StopAndContinue) {
   for (u64 signal : {u64{SIGSTOP}, u64{SIGTSTP}, u64{SIGTTIN}}) {
     Away away(1);
-    setpgid(away.subject.pid(), away.subject.pid());  // not an orphaned group: stop signals work
     const auto [r, w] = make_pipe(away.leader());
     const u64 seq = away.leader().send_call(read_spec(r, 1));
     for (int i = 0; i < 10; ++i) {

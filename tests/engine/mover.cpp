@@ -55,6 +55,7 @@ Subject::Subject(std::vector<std::string> arguments, std::vector<std::string> en
   must(pid_ >= 0, "fork");
   if (pid_ == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpgid(0, 0);  // with a parent in another group of the session it is not orphaned: stop signals stop it
     dup2(in[0], 0);
     dup2(out[1], 1);
     dup2(err[1], 2);
@@ -132,8 +133,14 @@ int Subject::wait_status() {
 
 int Subject::wait_stop() {
   int status = 0;
-  must(waitpid(pid_, &status, WUNTRACED | WCONTINUED) == pid_, "waitpid");
-  return status;
+  // waitpid has no time-out, and a pidfd tells only of the end.
+  for (int waited_ms = 0; waited_ms < kPatienceMs; ++waited_ms) {
+    const pid_t got = waitpid(pid_, &status, WUNTRACED | WCONTINUED | WNOHANG);
+    if (got == pid_) return status;
+    must(got == 0, "waitpid");
+    poll(nullptr, 0, 1);
+  }
+  throw std::runtime_error("the subject neither stops nor continues");
 }
 
 u64 Subject::address(const std::string& name) const {
