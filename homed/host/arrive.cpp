@@ -116,6 +116,7 @@ class Arriving {
     visit.node = options_.node;
     visit.address = options_.address;
     visit.key = *key;
+    visit.moves = options_.request.value("moves", 0u) + 1;
     visit.home_uid = options_.request.value("uid", 0u);
     visit.home_name = options_.request.value("home", "");
     visit.monotonic_offset_ns = monotonic_offset_;

@@ -39,6 +39,7 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
       guests.push_back({{"pid", pid},
                         {"guest_pid", guest->pid},
                         {"home_node", options_.home_name},
+                        {"moves", options_.moves},
                         {"threads", guest->threads.size()},
                         {"cpu_ms", cpu_ms(guest->pid)},
                         {"rss_bytes", rss_bytes(guest->pid)},

@@ -172,9 +172,17 @@ class Departure {
                                     {"boottime_ns", clock_ns(CLOCK_BOOTTIME)},
                                     {"boot_id", read_file("/proc/sys/kernel/random/boot_id", 64)},
                                     {"uid", owner_of(options_.pid)},
+                                    {"moves", moves_so_far()},
                                     {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
     return conversation_.open(options_.to, options_.node, *key, request, files_.files(),
                               preparations(options_.pid, before.vmas), reason);
+  }
+
+  u32 moves_so_far() const {
+    Anchor anchor;
+    return read_memory(options_.pid, kAnchorAddress, &anchor, sizeof anchor) && anchor.magic == kAnchorMagic
+               ? anchor.moves
+               : 0;
   }
 
   bool leave(MoveReport* report) {

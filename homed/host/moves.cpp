@@ -474,6 +474,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"boottime_ns", clock_ns(CLOCK_BOOTTIME) + options_.boottime_offset_ns},
       {"boot_id", options_.monotonic_offset_ns == 0 ? read_file("/proc/sys/kernel/random/boot_id", 64) : ""},
       {"uid", guest->home_uid},
+      {"moves", options_.moves},
       {"command", guest->command}};
   MoveConversation conversation;
   const std::vector<image::File> offered = guest->files.files();

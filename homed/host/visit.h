@@ -132,6 +132,7 @@ struct VisitOptions {
   ClusterKey key{};
   std::string home_name;
   u32 home_uid = 0;             // the program's user at home
+  u32 moves = 0;                // how often it has moved, this arrival included
   i64 monotonic_offset_ns = 0;  // home's clock minus ours
   i64 boottime_offset_ns = 0;
 };
