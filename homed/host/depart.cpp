@@ -20,6 +20,7 @@
 #include <time.h>
 
 #include <cstring>
+#include <thread>
 
 #include "homed/host/fault.h"
 #include "homed/host/proc.h"
@@ -185,11 +186,23 @@ class Departure {
                : 0;
   }
 
+  // A process that has just come home may still be in the engine's last instructions: it gets out of them by itself.
+  bool freeze_and_capture(std::string* reason) {
+    for (int attempt = 0; attempt < 50; ++attempt) {
+      if (!process_.freeze(options_.pid, kFreezeLimit, reason)) return false;
+      if (process_.capture(reason)) return true;
+      process_.release();
+      if (*reason != kComingHome) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return false;
+  }
+
   bool leave(MoveReport* report) {
     fault_point("before-freeze");
     const auto frozen_at = Clock::now();
     std::string* reason = &report->reason;
-    if (!process_.freeze(options_.pid, kFreezeLimit, reason)) return false;
+    if (!freeze_and_capture(reason)) return false;
     fault_point("frozen");
     if (auto why = why_stays(options_.pid, {.ignore_tracer = true})) {
       *reason = *why;
@@ -200,7 +213,7 @@ class Departure {
       *reason = "busy: it has just executed another program, try again";
       return false;
     }
-    if (!process_.capture(reason) || !map_engine_memory(reason) || !make_image(reason)) return false;
+    if (!map_engine_memory(reason) || !make_image(reason)) return false;
     if (!conversation_.ship(options_.pid, image_, reason, &statistics_)) return false;
     if (!write_engine_memory(reason)) return false;
     fault_point("before-divert");

@@ -108,7 +108,11 @@ bool FrozenProcess::capture(std::string* reason) {
     }
     const user_regs_struct at_stop = thread.regs;
     const u64 deadline = sleeps_[i] ? sleep_deadline_ns(*sleeps_[i], pid_, tids_[i], at_stop) : 0;
-    normalise_restart(&thread, held_signals_[i] != 0 || signal_pending(tids_[i]));
+    if (in_engine(at_stop)) {
+      *reason = kComingHome;
+      return false;
+    }
+    normalise_restart(pid_, &thread, held_signals_[i] != 0 || signal_pending(tids_[i]));
     here_.push_back(thread.regs);
     const long result = static_cast<long>(at_stop.rax);
     if (deadline != 0 &&

@@ -13,6 +13,9 @@
 
 namespace omig::host {
 
+// The reason for which asking again at once helps.
+inline constexpr const char* kComingHome = "busy: it is just coming home, try again";
+
 class FrozenProcess {
  public:
   FrozenProcess() = default;

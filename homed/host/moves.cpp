@@ -92,7 +92,7 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       return false;
     }
     thread.tid = t->home_tid;
-    normalise_restart(&thread, t->held_signal != 0);
+    normalise_restart(guest.pid, &thread, t->held_signal != 0);
     t->held_signal = 0;
     if (t->sleep_deadline_ns != 0) {
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);

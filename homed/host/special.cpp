@@ -77,6 +77,10 @@ bool Visit::special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_no
   wire::Exec exec;
   const auto masks = read_masks(t->status.get());
   if (!masks) return true;
+  if ((masks->pending | masks->shared_pending) != 0) {  // they survive an exec, so they must be at home by then
+    request_home(t, n.id, "executes a program while signals are pending");
+    return true;
+  }
   exec.sigmask = masks->blocked;
   exec.ignored = masks->ignored;
   exec.handled = masks->caught;

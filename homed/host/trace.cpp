@@ -89,7 +89,24 @@ void rewind_call(user_regs_struct* regs) {
 
 }  // namespace
 
-void normalise_restart(image::Thread* thread, bool signal_pending) {
+bool in_engine(const user_regs_struct& regs) { return regs.rip >= kEngineBase && regs.rip < kEngineEnd; }
+
+namespace {
+
+// A wait that was interrupted twice shows restart_syscall's number; the real one is in the code, `mov $nr,%eax;
+// syscall`.
+u64 real_number(pid_t pid, const user_regs_struct& regs) {
+  if (regs.orig_rax != SYS_restart_syscall) return regs.orig_rax;
+  u8 code[7];
+  u32 number = 0;
+  if (!read_memory(pid, regs.rip - sizeof code, code, sizeof code) || code[0] != 0xb8) return SYS_restart_syscall;
+  memcpy(&number, code + 1, sizeof number);
+  return number;
+}
+
+}  // namespace
+
+void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending) {
   user_regs_struct& regs = thread->regs;
   const long result = static_cast<long>(regs.rax);
   if (static_cast<long>(regs.orig_rax) >= 0) {
@@ -98,11 +115,13 @@ void normalise_restart(image::Thread* thread, bool signal_pending) {
     } else if (result == -516) {
       // The restart block is in this kernel. A sleep can be finished by the thread that stays (the deputy); other calls
       // start again.
-      if (regs.orig_rax == SYS_nanosleep || regs.orig_rax == SYS_clock_nanosleep) {
+      const u64 number = real_number(pid, regs);
+      if (number == SYS_nanosleep || number == SYS_clock_nanosleep) {
         thread->restart_at_home = 1;
         regs.rax = SYS_restart_syscall;
         regs.rip -= 2;
       } else {
+        regs.orig_rax = number;
         rewind_call(&regs);
       }
     } else if (result == -EINTR && !signal_pending) {

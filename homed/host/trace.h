@@ -19,7 +19,9 @@ bool capture_thread(pid_t tid, image::Thread* thread);
 
 // Turns the registers of a stop into ones that continue the program elsewhere: an interrupted syscall is re-issued
 // (KERNEL.md 2). `signal_pending`: an unblocked signal waits, so an -EINTR may be the program's own and stays.
-void normalise_restart(image::Thread* thread, bool signal_pending);
+void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending);
+// The engine's own code is running in it: a moment after coming home its frame is still in use.
+bool in_engine(const user_regs_struct& regs);
 
 bool set_registers(pid_t tid, const user_regs_struct& regs);
 bool get_registers(pid_t tid, user_regs_struct* regs);
