@@ -40,7 +40,7 @@ class Session {
         wait_until_blocked(waiting);
         if (plan_.instead && first_) run_.trouble = plan_.instead(waiting.front().pid), first_ = false;
         else if (flavour_ == Flavour::moved) move_all(waiting);
-        if (flavour_ == Flavour::away && !asked_where_) check_away(waiting.front().pid);
+        if (flavour_ == Flavour::away && !asked_where_) check_away(child.pid());
         fifos_.go(waiting.size());
         waiting.clear();
       }
@@ -126,6 +126,18 @@ class Session {
   std::map<pid_t, size_t> counts_;
 };
 
+// What lives on after the program's end. A guest, which has the program's environment too, dies a moment after its
+// deputy.
+std::vector<pid_t> left_behind(const fs::path& directory) {
+  auto end = Clock::now() + std::chrono::seconds(3);
+  while (true) {
+    std::vector<pid_t> left = descendants_of_run(directory);
+    std::erase_if(left, [](pid_t pid) { return !is_alive(pid); });
+    if (left.empty() || Clock::now() > end) return left;
+    poll(nullptr, 0, 5);
+  }
+}
+
 Command prepared(const Command& command, Flavour flavour, Lab* lab, const fs::path& directory) {
   Command prepared = command;
   if (prepared.directory.empty()) {
@@ -188,11 +200,9 @@ MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const Mo
   {
     Child child(prepared(command, flavour, lab, directory), directory);
     run = session.drive(child);
-    std::vector<pid_t> left = descendants_of_run(directory);
-    std::erase_if(left, [](pid_t pid) { return !is_alive(pid); });
+    std::vector<pid_t> left = left_behind(directory);
     if (!left.empty() && !run.outcome.timed_out && run.trouble.empty())
-      run.trouble = fmt::format("process {} ({}) was left behind", left.front(),
-                                read_file(fmt::format("/proc/{}/comm", left.front())));
+      run.trouble = fmt::format("process {} was left behind", left.front());
   }
   if (!getenv("OMIG_TEST_KEEP")) fs::remove_all(directory);
   return run;
