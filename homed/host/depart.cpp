@@ -282,6 +282,7 @@ class Departure {
     h.monotonic_ns = clock_ns(CLOCK_MONOTONIC);
     h.boottime_ns = clock_ns(CLOCK_BOOTTIME);
     h.pid = options_.pid;
+    h.ear_excluded = signalfd_mask(options_.pid);
     image_.vmas = std::move(now.vmas);
     image_.threads = process_.threads();
     image_.files = files_.files();

@@ -168,6 +168,20 @@ uid_t owner_of(pid_t pid) {
   return stat(fmt::format("/proc/{}", pid).c_str(), &st) == 0 ? st.st_uid : static_cast<uid_t>(-1);
 }
 
+u64 signalfd_mask(pid_t pid) {
+  u64 mask = 0;
+  const std::string directory = fmt::format("/proc/{}/fdinfo", pid);
+  DIR* dir = opendir(directory.c_str());
+  if (dir == nullptr) return 0;
+  while (const dirent* entry = readdir(dir)) {
+    const std::string text = read_file(directory + "/" + entry->d_name, 4096);
+    if (const auto at = text.find("\nsigmask:"); at != std::string::npos)
+      mask |= strtoull(text.c_str() + at + 9, nullptr, 16);
+  }
+  closedir(dir);
+  return mask;
+}
+
 char task_state(pid_t pid) {
   const auto fields = stat_fields(pid);
   return fields.empty() || fields[0].empty() ? 0 : fields[0][0];

@@ -47,5 +47,7 @@ u64 cpu_ms(pid_t pid);
 u64 rss_bytes(pid_t pid);
 char task_state(pid_t pid);
 uid_t owner_of(pid_t pid);
+// Signals that a signalfd of the process reads.
+u64 signalfd_mask(pid_t pid);
 
 }  // namespace omig::host

@@ -22,19 +22,27 @@
 namespace omig::host {
 namespace {
 
-constexpr int kEncodeBase = -0x4D0000, kEncodeEnd = -0x4E0000, kEncodeShift = 0x8000;
+// A code that lets every byte of siginfo pass: the kernel forbids codes >= 0 and SI_TKILL to others, and in all layouts
+// with a pid and uid it replaces them when the sender is in another pid or user namespace. SI_SIGIO's layout has
+// neither. The true code travels in si_errno, which no signal we carry uses.
+constexpr int kCarrierCode = SI_SIGIO;
+constexpr u32 kCarrierTag = 0x4D0D0000, kCarrierMask = 0xffff0000, kCodeShift = 0x8000;
 constexpr u64 bit(int signal) { return 1ull << (signal - 1); }
 constexpr u64 kIgnoredByDefault = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH) | bit(SIGCONT);
 
 }  // namespace
 
 void encode_siginfo(siginfo_t* info) {
-  if (info->si_code >= 0 || info->si_code == SI_TKILL) info->si_code = kEncodeBase - (info->si_code + kEncodeShift);
+  info->si_errno =
+      static_cast<int>(kCarrierTag | (static_cast<u32>(info->si_code + static_cast<int>(kCodeShift)) & 0xffff));
+  info->si_code = kCarrierCode;
 }
 
 bool decode_siginfo(siginfo_t* info) {
-  if (info->si_code > kEncodeBase || info->si_code <= kEncodeEnd) return false;
-  info->si_code = -info->si_code + kEncodeBase - kEncodeShift;
+  const u32 carried = static_cast<u32>(info->si_errno);
+  if (info->si_code != kCarrierCode || (carried & kCarrierMask) != kCarrierTag) return false;
+  info->si_code = static_cast<int>(carried & 0xffff) - static_cast<int>(kCodeShift);
+  info->si_errno = 0;
   return true;
 }
 

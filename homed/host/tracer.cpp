@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
 #include "homed/host/proc.h"
 #include "homed/host/visit.h"
@@ -141,6 +142,8 @@ void Visit::run() {
   for (int i = 0; i < 2; ++i) start_worker();
   std::shared_ptr<Guest> first = guests_.begin()->second;
   start_ear(first);
+  // A former host has silenced the ear for the move; a signalfd at home keeps its signals.
+  ear_frame(*first, wire::Type::exclude, ++first->ear_seq, &first->ear_excluded, sizeof first->ear_excluded);
   for (auto& [tid, t] : first->threads) resume(*t);
   const auto over = [this] {
     const std::lock_guard lock(mutex_);
@@ -214,7 +217,13 @@ void Visit::on_stop(pid_t tid, int status) {
     case PTRACE_EVENT_CLONE:
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK: on_birth_event(*t, event); return;
-    case 0: on_signal_stop(*t, signal); return;
+    case 0:
+      if (signal == (SIGTRAP | 0x80)) {
+        on_syscall_exit(*t);
+      } else {
+        on_signal_stop(*t, signal);
+      }
+      return;
     default: resume(*t); return;
   }
 }
@@ -262,6 +271,15 @@ void Visit::on_event_stop(GuestThread& t, int signal) {
 // Before the kernel forks or clones: a job arranges the child at home and its number here, and then lets the thread go
 // on.
 void Visit::on_seccomp_stop(GuestThread& t) {
+  user_regs_struct call{};
+  if (get_registers(t.tid, &call) && call.orig_rax == SYS_rt_sigtimedwait) {
+    // It takes signals without any stop; what it reports must be decoded before the program sees it (SIGNALS.md fact
+    // 4).
+    t.siginfo_at = call.rsi;
+    t.stopped = false;
+    ptrace(PTRACE_SYSCALL, t.tid, 0, 0);
+    return;
+  }
   if (t.birth) {  // the same call again, everything is arranged
     resume(t);
     return;
@@ -272,6 +290,17 @@ void Visit::on_seccomp_stop(GuestThread& t) {
   const std::array<u64, 6> args{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
   auto self = find_thread(t.tid);
   std::thread([this, self, nr = regs.orig_rax, args] { birth_job(self, nr, args); }).detach();
+}
+
+void Visit::on_syscall_exit(GuestThread& t) {
+  user_regs_struct regs{};
+  siginfo_t info{};
+  const u64 at = std::exchange(t.siginfo_at, 0);
+  if (at != 0 && get_registers(t.tid, &regs) && static_cast<long>(regs.rax) > 0 &&
+      read_memory(t.tid, at, &info, sizeof info) && decode_siginfo(&info)) {
+    write_memory(t.tid, at, &info, sizeof info);
+  }
+  resume(t);
 }
 
 void Visit::on_birth_event(GuestThread& parent, int event) {

@@ -75,6 +75,7 @@ struct GuestThread {
   bool group_stopped = false;
   bool in_trace_stop = false;  // stopped before fork or clone; a job will continue it
   int held_signal = 0;
+  u64 siginfo_at = 0;            // executing sigtimedwait: where its siginfo goes, to be decoded at its end
   bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)
   user_regs_struct saved_regs{};
 
@@ -160,6 +161,7 @@ class Visit {
   void on_death(pid_t tid, int status);
   void on_event_stop(GuestThread& t, int signal);
   void on_seccomp_stop(GuestThread& t);
+  void on_syscall_exit(GuestThread& t);
   void on_birth_event(GuestThread& parent, int event);
   void bind_child(GuestThread& parent, pid_t child);
   void finish_guest(std::shared_ptr<Guest> guest, int status);

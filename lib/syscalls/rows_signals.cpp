@@ -19,7 +19,7 @@ constexpr Row kRows[] = {
     local(34, "pause", no_hand),
     special(62, "kill", never, {num, num}, kSending),
     local(127, "rt_sigpending"),
-    local(128, "rt_sigtimedwait", always_eintr),
+    traced(128, "rt_sigtimedwait", always_eintr, {}, "Here; the siginfo it reports is put right at its end."),
     special(129, "rt_sigqueueinfo", never, {num, num, in(kSiginfoBytes)}, kSending),
     local(130, "rt_sigsuspend", no_hand),
     local(131, "sigaltstack"),
