@@ -175,6 +175,12 @@ std::vector<pid_t> descendants_of_run(const fs::path& directory) {
   return found;
 }
 
+bool is_native(pid_t pid) {
+  std::error_code gone;
+  static const fs::path ours = fs::read_symlink("/proc/self/ns/pid");
+  return fs::read_symlink("/proc/" + std::to_string(pid) + "/ns/pid", gone) == ours;
+}
+
 std::string read_file(const fs::path& path) {
   std::ifstream stream(path, std::ios::binary);
   std::ostringstream text;

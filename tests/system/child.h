@@ -68,8 +68,12 @@ Outcome run(const Command& command, milliseconds limit = milliseconds(60'000));
 // A fresh directory below a fresh directory of this test run, which is removed at the end of the test run.
 fs::path fresh_directory(const std::string& name);
 
-// Processes whose initial environment has OMIG_TEST_FIFOS=`directory`.
+// Processes whose initial environment has OMIG_TEST_FIFOS=`directory`; guests, which have their program's environment
+// in a pid namespace of their own, included.
 std::vector<pid_t> descendants_of_run(const fs::path& directory);
+
+// Whether the process is in our pid namespace, which no guest is.
+bool is_native(pid_t pid);
 
 std::string read_file(const fs::path& path);
 std::string tail(const std::string& text, size_t lines);

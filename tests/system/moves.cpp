@@ -208,7 +208,8 @@ MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const Mo
   return run;
 }
 
-MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family) {
+MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family,
+                      milliseconds native_time) {
   fs::path directory = fresh_directory(fs::path(command.words.at(0)).filename().string() + "-clock");
   std::mt19937_64 random(plan.seed);
   MovedRun run;
@@ -216,11 +217,12 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
   {
     Child child(prepared(command, Flavour::moved, &lab, directory), directory);
     auto end = Clock::now() + plan.limit;
-    while (!child.wait_for_end(milliseconds(200 + random() % 100)) && Clock::now() < end && run.trouble.empty()) {
+    auto pause = std::clamp(native_time / 12, milliseconds(5), milliseconds(200));
+    while (!child.wait_for_end(pause + milliseconds(random() % 100) * pause.count() / 200) && Clock::now() < end && run.trouble.empty()) {
       pid_t pid = child.pid();
       if (family) {
         std::vector<pid_t> all = descendants_of_run(directory);
-        std::erase_if(all, [](pid_t each) { return !is_alive(each); });
+        std::erase_if(all, [](pid_t each) { return !is_alive(each) || !is_native(each); });
         if (!all.empty()) pid = all[random() % all.size()];
       }
       std::string& place = places[pid];
@@ -230,7 +232,8 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
       std::string answer = migrate(lab, pid, target);
       run.moves.push_back(fmt::format("{} -> {}{}{}", pid, target, answer.empty() ? "" : ": ", answer));
       if (answer.empty()) run.succeeded++, place = target;
-      else if (answer != "gone") run.trouble = run.moves.back();
+      // A process that has just been exec'ed has no engine until its constructor has run.
+      else if (answer != "gone" && !(family && answer.ends_with("not preloaded"))) run.trouble = run.moves.back();
     }
     run.outcome = child.outcome();
   }

@@ -69,10 +69,12 @@ TEST_P(RealPrograms, MovedAsNative) {
   MovePlan plan;
   plan.seed = run_seed();
   plan.limit = milliseconds(120'000);
+  auto start = Clock::now();
   MovedRun want = run_program(command, Flavour::native, nullptr, plan);
+  auto native_time = std::chrono::duration_cast<milliseconds>(Clock::now() - start);
   ASSERT_TRUE(want.outcome.succeeded()) << want.outcome.describe() << "\n" << want.outcome.err;
   Lab& lab = shared_lab();
-  MovedRun got = run_by_clock(command, lab, plan, program.family);
+  MovedRun got = run_by_clock(command, lab, plan, program.family, native_time);
   std::string problems = differences(got, want);
   if (problems.empty() && got.succeeded == 0) problems = "it was never moved\n";
   if (!problems.empty()) ADD_FAILURE() << problems << circumstances(got, &lab);

@@ -2,7 +2,7 @@
 # A small project, generated, compiled and linked by make -j4, and run.
 set -e
 mkdir -p project && cd project
-for i in $(seq "${FILES:-12}"); do
+for i in $(seq "${FILES:-20}"); do
   cat > "unit$i.c" <<END
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +20,7 @@ END
 done
 mv units.new units.h
 { echo '#include <stdio.h>'; echo '#include "units.h"'; echo 'int main(void) {'
-  for i in $(seq "${FILES:-12}"); do echo "  printf(\"%.12g\\n\", unit$i($i.5));"; done
+  for i in $(seq "${FILES:-20}"); do echo "  printf(\"%.12g\\n\", unit$i($i.5));"; done
   echo '  return 0;'; echo '}'; } > main.c
 cat > Makefile <<'END'
 objects := $(patsubst %.c,%.o,$(wildcard *.c))

@@ -4,7 +4,7 @@ use strict;
 use warnings;
 
 my $sum = 0;
-for my $round (1 .. ($ENV{ROUNDS} // 40)) {
+for my $round (1 .. ($ENV{ROUNDS} // 120)) {
   my %count;
   open(my $out, '>', 'words') or die "words: $!";
   print $out join(' ', map { chr(97 + $_ * 7 % 26) x (1 + $_ * $round % 5) } 1 .. 4000), "\n";
