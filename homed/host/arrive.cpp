@@ -56,7 +56,10 @@ class Arriving {
       return 1;
     }
     options_.conversation.reset();
-    if (image_.header.home_vmas == 0) visit_->discard_home_memory();
+    if (image_.header.actions_known == 0) {  // it comes from home itself
+      visit_->discard_home_memory();
+      visit_->take_pending_from_home(image_.pending);
+    }
     visit_->run();
     return 0;
   }

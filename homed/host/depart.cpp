@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include <cstring>
@@ -34,7 +35,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kFreezeLimit{300};
 constexpr milliseconds kShipTimeout{60'000};
 // Where the mover writes in the engine's private words (preload/engine/state.h, struct Private).
-constexpr size_t kPrivatePhase = 0, kPrivateLeaderSlot = 1, kPrivateThreads = 5;
+constexpr size_t kPrivatePhase = 0, kPrivateLeaderSlot = 1, kPrivateThreads = 5, kPrivateExcluded = 20;
 
 double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
@@ -213,7 +214,7 @@ class Departure {
       *reason = "busy: it has just executed another program, try again";
       return false;
     }
-    if (!map_engine_memory(reason) || !make_image(reason)) return false;
+    if (!map_engine_memory(reason) || !timers_can_leave(reason) || !make_image(reason)) return false;
     if (!conversation_.ship(options_.pid, image_, reason, &statistics_)) return false;
     if (!write_engine_memory(reason)) return false;
     fault_point("before-divert");
@@ -283,11 +284,38 @@ class Departure {
     h.boottime_ns = clock_ns(CLOCK_BOOTTIME);
     h.pid = options_.pid;
     h.ear_excluded = signalfd_mask(options_.pid);
+    for (const pid_t tid : process_.tids()) {
+      for (const image::Pending& p : peek_pending(tid, tid, false)) image_.pending.push_back(p);
+    }
+    h.pending = static_cast<u32>(image_.pending.size());
     image_.vmas = std::move(now.vmas);
     image_.threads = process_.threads();
     image_.files = files_.files();
     h.vmas = static_cast<u32>(image_.vmas.size());
     h.threads = static_cast<u32>(image_.threads.size());
+    return true;
+  }
+
+  // Timers that count the process' CPU time or name a thread would count the deputy's. Its anchor page serves as a
+  // buffer.
+  bool timers_can_leave(std::string* reason) {
+    for (const u64 which : {ITIMER_VIRTUAL, ITIMER_PROF}) {
+      u64 timer[4] = {};
+      const u64 buffer = kAnchorAddress + sizeof(Anchor);
+      static_assert(sizeof(Anchor) + sizeof timer <= kPageSize);
+      if (process_.inject(head_.gadget, SYS_getitimer, {which, buffer}) != 0 ||
+          !read_memory(options_.pid, buffer, timer, sizeof timer))
+        continue;
+      if (timer[2] != 0 || timer[3] != 0) {
+        *reason = "a timer of CPU time is armed (setitimer)";
+        return false;
+      }
+    }
+    const std::string timers = read_file(fmt::format("/proc/{}/timers", options_.pid));
+    if (timers.find("/tid.") != std::string::npos) {
+      *reason = "a timer is directed at one thread (timer_create)";
+      return false;
+    }
     return true;
   }
 
@@ -309,6 +337,7 @@ class Departure {
     u32* words = reinterpret_cast<u32*>(anchor.engine_private);
     words[kPrivatePhase] = 0;
     words[kPrivateLeaderSlot] = 0;
+    memcpy(words + kPrivateExcluded, &image_.header.ear_excluded, sizeof(u64));
     words[kPrivateThreads] = static_cast<u32>(threads.size());
     bool ok = write_memory(options_.pid, kAnchorAddress, &anchor, sizeof anchor);
     for (u32 i = 0; ok && i < threads.size(); ++i) {

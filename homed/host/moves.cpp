@@ -39,25 +39,51 @@ i64 clock_ns(clockid_t clock) {
   return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
 }
 
-std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared) {
-  std::vector<image::Pending> result;
-  for (u64 offset = 0;; ++offset) {
-    struct {
-      u64 offset;
-      u32 flags;
-      i32 count;
-    } args{offset, shared ? 1u : 0u, 1};
-    siginfo_t info{};
-    if (syscall(SYS_ptrace, PTRACE_PEEKSIGINFO, tid, &args, &info) != 1) return result;
+std::vector<image::Pending> decoded(std::vector<image::Pending> list) {
+  for (image::Pending& pending : list) {
+    siginfo_t info;
+    memcpy(&info, pending.siginfo, sizeof info);
     decode_siginfo(&info);
-    image::Pending pending;
-    pending.tid = shared ? 0 : home_tid;
     memcpy(pending.siginfo, &info, sizeof info);
-    result.push_back(pending);
   }
+  return list;
 }
 
 }  // namespace
+
+// Before a freeze: no more signals come from home, and those that are here find their handlers, so that they stay ahead
+// of the ones that now wait at home. Bounded: a signal that no thread takes travels as pending.
+bool Visit::silence(Guest& guest) {
+  if (!exclude(guest, ~0ull, kQuick)) return false;
+  const auto deadline = SteadyClock::now() + std::chrono::milliseconds(50);
+  for (bool waiting = true; waiting && SteadyClock::now() < deadline;) {
+    waiting = false;
+    {
+      const std::lock_guard lock(mutex_);
+      for (auto& [tid, t] : guest.threads) {
+        const auto masks = read_masks(t->status.get());
+        waiting = waiting || (masks && ((masks->pending | masks->shared_pending) & ~masks->blocked) != 0);
+      }
+    }
+    if (waiting) std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+  return true;
+}
+
+// Signals that waited for single threads at home travelled with the image; the deputies' own copies go.
+void Visit::take_pending_from_home(const std::vector<image::Pending>& pending) {
+  Guest& guest = *guests_.begin()->second;
+  for (const image::Pending& p : pending) {
+    i32 signal = 0;
+    memcpy(&signal, p.siginfo, sizeof signal);
+    const u64 input[3] = {1ull << (signal - 1), 0, 0};  // mask, and a time-out of nothing
+    const wire::Reloc relocs[] = {{0, 0}, {2, 8}};
+    for (auto& [tid, t] : guest.threads) {
+      if (t->home_tid == p.tid)
+        home_call(*t, SYS_rt_sigtimedwait, {0, 0, 0, 8}, {reinterpret_cast<const u8*>(input), sizeof input}, relocs);
+    }
+  }
+}
 
 // On the tracer thread, everything frozen. What only the threads themselves can tell is asked by injected calls;
 // afterwards each has its normalised registers back and could go on.
@@ -74,10 +100,10 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   image->header.ear_excluded = guest.ear_excluded;
   image->header.monotonic_ns = clock_ns(CLOCK_MONOTONIC) + options_.monotonic_offset_ns;
   image->header.boottime_ns = clock_ns(CLOCK_BOOTTIME) + options_.boottime_offset_ns;
-  if (threads.front()->tid == guest.pid) image->pending = peek_pending(guest.pid, 0, true);
+  if (threads.front()->tid == guest.pid) image->pending = decoded(peek_pending(guest.pid, 0, true));
   for (const auto& t : threads) {
     image::Thread thread;
-    for (const image::Pending& p : peek_pending(t->tid, t->home_tid, false)) image->pending.push_back(p);
+    for (const image::Pending& p : decoded(peek_pending(t->tid, t->home_tid, false))) image->pending.push_back(p);
     if (t->held_signal != 0) {
       siginfo_t info{};
       ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info);
@@ -415,15 +441,18 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest) {
   const auto start = SteadyClock::now();
   MoveReport report;
   bool frozen = false, captured = false;
-  on_tracer([&] { frozen = freeze(*guest, &report.reason); });
-  if (!frozen) return report;
   const u64 excluded = guest->ear_excluded;
+  bool ready = silence(*guest);
+  if (!ready) report.reason = "the link to its home broke";
+  if (ready) on_tracer([&] { frozen = freeze(*guest, &report.reason); });
+  if (!frozen) {
+    exclude(*guest, excluded, kQuick);
+    return report;
+  }
   image::Image image;
   PageStatistics statistics;
-  bool ready = exclude(*guest, ~0ull, kQuick);
-  if (!ready) report.reason = "the link to its home broke";
-  if (ready) on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
-  ready = ready && captured;
+  on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
+  ready = captured;
   if (ready) {
     fault_point("home-captured");
     Homecoming homecoming(*this, *guest, image);
@@ -483,16 +512,19 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
     return report;
 
   bool frozen = false, captured = false;
-  const auto frozen_at = SteadyClock::now();
-  on_tracer([&] { frozen = freeze(*guest, &report.reason); });
-  if (!frozen) return report;
   const u64 excluded = guest->ear_excluded;
+  bool moved = silence(*guest);
+  if (!moved) report.reason = "the link to its home broke";
+  const auto frozen_at = SteadyClock::now();
+  if (moved) on_tracer([&] { frozen = freeze(*guest, &report.reason); });
+  if (!frozen) {
+    exclude(*guest, excluded, kQuick);
+    return report;
+  }
   image::Image image;
   PageStatistics statistics;
-  bool moved = exclude(*guest, ~0ull, kQuick);
-  if (!moved) report.reason = "the link to its home broke";
-  if (moved) on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
-  moved = moved && captured;
+  on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
+  moved = captured;
   for (image::Vma& v : image.vmas) {
     if (v.file >= static_cast<i32>(offered.size())) v.kind = image::VmaKind::anonymous, v.file = -1, v.offset = 0;
   }

@@ -223,6 +223,23 @@ EngineHead load_engine_head(const std::string& engine_path) {
   return head;
 }
 
+std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared) {
+  std::vector<image::Pending> result;
+  for (u64 offset = 0;; ++offset) {
+    struct {
+      u64 offset;
+      u32 flags;
+      i32 count;
+    } args{offset, shared ? 1u : 0u, 1};
+    siginfo_t info{};
+    if (syscall(SYS_ptrace, PTRACE_PEEKSIGINFO, tid, &args, &info) != 1) return result;
+    image::Pending pending;
+    pending.tid = shared ? 0 : home_tid;
+    memcpy(pending.siginfo, &info, sizeof info);
+    result.push_back(pending);
+  }
+}
+
 bool wait_for_the_rest(image::Thread* thread, u64 now_ns, u64 rest_at, Rest* rest) {
   if (thread->sleep_deadline_ns == 0) return false;
   user_regs_struct& r = thread->regs;

@@ -57,6 +57,9 @@ bool write_memory(pid_t pid, u64 to, const void* from, u64 bytes);
 // The engine's head, read from its file (the same image everywhere).
 EngineHead load_engine_head(const std::string& engine_path);
 
+// Signals that wait for one stopped thread (home_tid names it) or, `shared`, for its process.
+std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared);
+
 // Where, in a slot's block page, the rest of a sleep lies that goes on at home.
 inline constexpr u64 kSlotRest = 0xf80;
 struct Rest {

@@ -149,6 +149,7 @@ class Visit {
              Arrival ear, const std::vector<std::optional<FileId>>& file_ids);
   // Home's copy of the memory is given back: the program lives here now. Before run().
   void discard_home_memory();
+  void take_pending_from_home(const std::vector<image::Pending>& pending);
   // Lets it run and serves until the last guest is gone.
   void run();
 
@@ -228,6 +229,7 @@ class Visit {
   MoveReport go_home(std::shared_ptr<Guest> guest);
   MoveReport go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const std::string& node);
   void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
+  bool silence(Guest& guest);
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen
 
   // commander.cpp

@@ -50,6 +50,7 @@ struct Private {
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
 static_assert(offsetof(Private, threads) == 20, "movers know this place");
+static_assert(offsetof(Private, excluded) == 80, "movers know this place");
 inline constexpr u32 kRelinkMoved = 1, kRelinkStays = 2;
 
 inline Anchor& anchor() { return *reinterpret_cast<Anchor*>(kAnchorAddress); }
