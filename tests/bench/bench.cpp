@@ -43,14 +43,17 @@ struct Row {
 class Probe {
  public:
   Probe(const Lab& lab, int node, const std::vector<std::string>& arguments, bool preloaded = true)
-      : directory_(fresh_directory("probe")), fifos_(directory_), child_(command(lab, node, arguments, preloaded), directory_) {}
+      : directory_(fresh_directory("probe")),
+        fifos_(directory_),
+        child_(command(lab, node, arguments, preloaded), directory_) {}
 
   Ready wait_ready() {
     auto end = Clock::now() + std::chrono::seconds(60);
     Ready ready;
     while (!fifos_.next(&ready)) {
       if (child_.ended() || Clock::now() > end)
-        throw std::runtime_error(fmt::format("the probe does not answer: {} {}", child_.outcome().describe(), child_.outcome().err));
+        throw std::runtime_error(
+            fmt::format("the probe does not answer: {} {}", child_.outcome().describe(), child_.outcome().err));
       pollfd polled{fifos_.ready_fd(), POLLIN, 0};
       poll(&polled, 1, 100);
     }
@@ -61,7 +64,8 @@ class Probe {
   Numbers finish() {
     child_.wait_for_end(milliseconds(120'000));
     Outcome outcome = child_.outcome();
-    if (!outcome.succeeded()) throw std::runtime_error(fmt::format("the probe: {} {}", outcome.describe(), outcome.err));
+    if (!outcome.succeeded())
+      throw std::runtime_error(fmt::format("the probe: {} {}", outcome.describe(), outcome.err));
     std::istringstream text(outcome.out);
     Numbers numbers;
     for (double each; text >> each;) numbers.push_back(each);
@@ -103,7 +107,8 @@ class Bench {
   static bool wants(const std::string& only, const char* part) { return only.empty() || only == part; }
 
   void add(Row row) {
-    fmt::print(json_ ? stderr : stdout, "{:<44} {:>10.3f} {:<5} {:<9} {}\n", row.text, row.value, row.unit, row.budget, row.details);
+    fmt::print(json_ ? stderr : stdout, "{:<44} {:>10.3f} {:<5} {:<9} {}\n", row.text, row.value, row.unit, row.budget,
+               row.details);
     rows_.push_back(std::move(row));
   }
 
@@ -158,13 +163,15 @@ class Bench {
       if (i + 1 < rounds_) guest.wait_ready();
     }
     Numbers forwarded = guest.finish();
-    static constexpr const char* kNames[] = {"getppid", "read_64", "write_64", "read_4k", "write_4k", "read_1m", "write_1m"};
+    static constexpr const char* kNames[] = {"getppid",  "read_64", "write_64", "read_4k",
+                                             "write_4k", "read_1m", "write_1m"};
     static constexpr const char* kBudgets[] = {"<= 2.40", "<= 2.40", "<= 2.40", "<= 2.40", "<= 2.40", "<= 1.25", ""};
     for (size_t shape = 0; shape < 7; shape++) {
       Numbers a, b;
       for (size_t i = shape; i < forwarded.size(); i += 7) a.push_back(forwarded[i]), b.push_back(bare.at(i));
       add({fmt::format("forwarded_{}", kNames[shape]), fmt::format("forwarded {} / bare TCP round trip", kNames[shape]),
-           median(a) / median(b), "x", kBudgets[shape], fmt::format("{:.1f} us / {:.1f} us", median(a) / 1e3, median(b) / 1e3)});
+           median(a) / median(b), "x", kBudgets[shape],
+           fmt::format("{:.1f} us / {:.1f} us", median(a) / 1e3, median(b) / 1e3)});
     }
   }
 
@@ -191,8 +198,8 @@ class Bench {
     add({fmt::format("move_{}m_freeze_ms", mib), what + " process, freeze", median(freeze), "ms", "", ""});
     add({fmt::format("move_{}m_total_ms", mib), what + " process, whole move out", median(total), "ms", "",
          fmt::format("{:.0f} ms home again, all of it changed", median(home_total))});
-    add({fmt::format("move_{}m_rate", mib), what + " image / raw TCP stream", median(rate) / median(raw), "x", ">= 0.95",
-         fmt::format("{:.0f} MiB/s / {:.0f} MiB/s", median(rate), median(raw))});
+    add({fmt::format("move_{}m_rate", mib), what + " image / raw TCP stream", median(rate) / median(raw), "x",
+         ">= 0.95", fmt::format("{:.0f} MiB/s / {:.0f} MiB/s", median(rate), median(raw))});
   }
 
   Lab lab_;
@@ -219,7 +226,11 @@ int main(int argc, char** argv) {
   try {
     nlohmann::json all;
     for (const Row& row : Bench(rounds, json).run(only))
-      all[row.key] = {{"value", row.value}, {"unit", row.unit}, {"budget", row.budget}, {"text", row.text}, {"details", row.details}};
+      all[row.key] = {{"value", row.value},
+                      {"unit", row.unit},
+                      {"budget", row.budget},
+                      {"text", row.text},
+                      {"details", row.details}};
     if (json) fmt::print("{}\n", all.dump(2));
     return 0;
   } catch (const std::exception& error) {

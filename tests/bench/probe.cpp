@@ -26,8 +26,8 @@ alignas(4096) char buffer[kLarge + 4096];
 struct Shape {
   size_t request, answer;
 };
-constexpr Shape kShapes[] = {{64, 64},        {64, 64 + 64},          {64 + 64, 64},    {64, 64 + 4096},
-                             {64 + 4096, 64}, {64, 64 + kLarge},     {64 + kLarge, 64}};
+constexpr Shape kShapes[] = {{64, 64},        {64, 64 + 64},     {64 + 64, 64},    {64, 64 + 4096},
+                             {64 + 4096, 64}, {64, 64 + kLarge}, {64 + kLarge, 64}};
 constexpr int kShapeCount = sizeof kShapes / sizeof *kShapes;
 int repeats_of(int shape) { return shape < 5 ? 1500 : 60; }
 
@@ -89,7 +89,8 @@ int forwarded(int rounds) {
 
 int memory(size_t mib, int rounds) {
   size_t size = mib << 20;
-  auto* area = static_cast<unsigned long*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* area =
+      static_cast<unsigned long*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   CHECK(area != MAP_FAILED);
   for (int round = 0; round < rounds; round++) {
     // No page is zero, none like another: nothing can be left out.

@@ -33,7 +33,8 @@
 
 namespace program {
 
-[[noreturn, gnu::noinline, gnu::format(printf, 3, 4)]] inline void fail(const char* file, int line, const char* format, ...) {
+[[noreturn, gnu::noinline, gnu::format(printf, 3, 4)]] inline void fail(const char* file, int line, const char* format,
+                                                                        ...) {
   const char* slash = strrchr(file, '/');
   char text[512];
   va_list args;
@@ -50,21 +51,21 @@ namespace program {
 }  // namespace program
 
 #define FAIL(...) program::fail(__FILE__, __LINE__, __VA_ARGS__)
-#define CHECK(condition)                                                                              \
-  do {                                                                                                \
-    if (!(condition)) FAIL("not true: %s (errno %d, %s)", #condition, errno, strerror(errno));        \
+#define CHECK(condition)                                                                       \
+  do {                                                                                         \
+    if (!(condition)) FAIL("not true: %s (errno %d, %s)", #condition, errno, strerror(errno)); \
   } while (0)
-#define CHECK_EQ(got, want)                                                                           \
-  do {                                                                                                \
-    long long got_ = static_cast<long long>(got), want_ = static_cast<long long>(want);               \
-    if (got_ != want_)                                                                                \
+#define CHECK_EQ(got, want)                                                                               \
+  do {                                                                                                    \
+    long long got_ = static_cast<long long>(got), want_ = static_cast<long long>(want);                   \
+    if (got_ != want_)                                                                                    \
       FAIL("%s is %lld, not %lld = %s (errno %d, %s)", #got, got_, want_, #want, errno, strerror(errno)); \
   } while (0)
 // For calls that return -1 and errno.
-#define CHECK_ERRNO(call, want)                                                                       \
-  do {                                                                                                \
-    errno = 0;                                                                                        \
-    long long got_ = static_cast<long long>(call);                                                    \
+#define CHECK_ERRNO(call, want)                                                                         \
+  do {                                                                                                  \
+    errno = 0;                                                                                          \
+    long long got_ = static_cast<long long>(call);                                                      \
     if (got_ != -1 || errno != (want)) FAIL("%s is %lld, errno %d, not %s", #call, got_, errno, #want); \
   } while (0)
 

@@ -38,7 +38,8 @@ class Storm {
     for (const Program& program : programs())
       if (program.stays.empty() && !program.timed && program.name.find(options.only) != std::string_view::npos)
         candidates_.push_back(program);
-    if (candidates_.empty()) throw std::runtime_error("no program of the table has \"" + options.only + "\" in its name");
+    if (candidates_.empty())
+      throw std::runtime_error("no program of the table has \"" + options.only + "\" in its name");
   }
 
   // Returns the number of failed runs.
@@ -65,7 +66,7 @@ class Storm {
     plan.first_moves = 3 + static_cast<int>(random() % 8);
     plan.later_moves = 1 + static_cast<int>(random() % 4);
     plan.nodes = options_.nodes;
-    plan.limit = milliseconds(120'000);
+    plan.limit = milliseconds(60'000);
     MovedRun want = native(program, command);
     std::string problems = "natively it fails: " + want.outcome.err;
     MovedRun got;

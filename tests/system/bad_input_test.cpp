@@ -30,7 +30,8 @@ class BadInput : public testing::Test {
   // A preloaded program on node 1 that sleeps until it is ended.
   class Sleeper {
    public:
-    explicit Sleeper(std::vector<std::string> words) : directory_(fresh_directory("sleeper")), child_(command(words), directory_) {}
+    explicit Sleeper(std::vector<std::string> words)
+        : directory_(fresh_directory("sleeper")), child_(command(words), directory_) {}
     pid_t pid() const { return child_.pid(); }
     bool alive() { return !child_.ended(); }
 
@@ -64,7 +65,8 @@ TEST_F(BadInput, NoHomedMeansLocalAndSilent) {
   fs::path program = build_path("tests/programs/files_stdio");
   Outcome native = run_program({.words = {program}}, Flavour::native, nullptr, {}).outcome;
   fs::path empty = fresh_directory("no-homed");
-  for (std::vector<std::string> words : {std::vector<std::string>{program}, {omctl_path(), "run", "--", program},
+  for (std::vector<std::string> words : {std::vector<std::string>{program},
+                                         {omctl_path(), "run", "--", program},
                                          {omctl_path(), "run", "-n", "node2", "--", program}}) {
     Command command{.words = words,
                     .environment = {{"OMIG_DIR", empty}, {"LD_PRELOAD", build_path("preload/libomig.so")}}};
@@ -77,7 +79,8 @@ TEST_F(BadInput, NoHomedMeansLocalAndSilent) {
 
 TEST_F(BadInput, NoHomedIsSaidByOmctl) {
   fs::path empty = fresh_directory("no-homed");
-  for (std::vector<std::string> words : {std::vector<std::string>{"migrate", "1", "node2"}, {"ps"}, {"nodes"}, {"where", "1"}, {"why", "1"}}) {
+  for (std::vector<std::string> words :
+       {std::vector<std::string>{"migrate", "1", "node2"}, {"ps"}, {"nodes"}, {"where", "1"}, {"why", "1"}}) {
     words.insert(words.begin(), omctl_path());
     EXPECT_TRUE(refused(run({.words = words, .environment = {{"OMIG_DIR", empty}}}), "homed")) << words[1];
   }
@@ -118,8 +121,8 @@ TEST_F(BadInput, AnotherUsersProgram) {
   Lab& lab = shared_lab();
   Sleeper sleeper(sleeper_words());
   wait_until_known(sleeper.pid());
-  Outcome outcome = run({.words = {"setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", omctl_path(), "migrate",
-                                   std::to_string(sleeper.pid()), "node2"},
+  Outcome outcome = run({.words = {"setpriv", "--reuid", "54321", "--regid", "54321", "--clear-groups", omctl_path(),
+                                   "migrate", std::to_string(sleeper.pid()), "node2"},
                          .environment = {{"OMIG_DIR", lab.state_dir(1)}}});
   EXPECT_TRUE(refused(outcome, ""));
   EXPECT_TRUE(sleeper.alive());

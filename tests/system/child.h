@@ -49,9 +49,9 @@ class Child {
   Child& operator=(const Child&) = delete;
 
   pid_t pid() const { return pid_; }
-  bool ended();                        // does not wait
+  bool ended();  // does not wait
   bool wait_for_end(milliseconds limit);
-  Outcome outcome();                   // after the end, or kills it and says so
+  Outcome outcome();  // after the end, or kills it and says so
   int pidfd() const { return pidfd_; }
 
  private:

@@ -32,7 +32,8 @@ std::string differences(const MovedRun& got, const MovedRun& want) {
 }
 
 std::string circumstances(const MovedRun& run, const Lab* lab) {
-  return fmt::format("moves (OMIG_TEST_SEED={}): {}\n{}", run_seed(), fmt::join(run.moves, ", "), lab ? lab->logs() : "");
+  return fmt::format("moves (OMIG_TEST_SEED={}): {}\n{}", run_seed(), fmt::join(run.moves, ", "),
+                     lab ? lab->logs() : "");
 }
 
 unsigned long run_seed() {

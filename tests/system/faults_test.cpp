@@ -104,37 +104,41 @@ TEST_P(FaultPoints, EndsAsPromised) {
     std::string before = std::string(point.from) == "home" ? "node1" : point.from;
     // Once the threads are diverted the mover has nothing left to do: the move may complete without it.
     bool completed = std::string(point.name) == "after-divert" && where(pid) == point.to;
-    if (where(pid) != before && !completed) return fmt::format("it was on {} and is on {} after: {}", before, where(pid), answer);
+    if (where(pid) != before && !completed)
+      return fmt::format("it was on {} and is on {} after: {}", before, where(pid), answer);
     arm("");
     std::string trouble = migrate_now(pid, point.to);
     if (!trouble.empty()) return "after the fault: " + trouble;
     return "";
   };
-  if (point.lost) expect_lost(break_the_move, std::string(point.from) == "home" ? point.to : point.from);
-  else expect_survives(break_the_move);
+  if (point.lost)
+    expect_lost(break_the_move, std::string(point.from) == "home" ? point.to : point.from);
+  else
+    expect_survives(break_the_move);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    All, FaultPoints,
-    testing::Values(FaultPoint{"before-freeze", 1, "home", "node2", false}, FaultPoint{"frozen", 1, "home", "node2", false},
-                    FaultPoint{"image-sent", 1, "home", "node2", false}, FaultPoint{"pages-sent", 1, "home", "node2", false},
-                    FaultPoint{"before-divert", 1, "home", "node2", false},
-                    FaultPoint{"after-divert", 1, "home", "node2", false},
-                    FaultPoint{"arrive-placed", 2, "home", "node2", false},
-                    FaultPoint{"arrive-restored", 2, "home", "node2", false},
-                    FaultPoint{"arrive-before-commit", 2, "home", "node2", false},
-                    FaultPoint{"arrive-placed", 3, "node2", "node3", false},
-                    FaultPoint{"arrive-restored", 3, "node2", "node3", false},
-                    FaultPoint{"arrive-before-commit", 3, "node2", "node3", false},
-                    FaultPoint{"arrive-committed", 2, "home", "node2", true},
-                    FaultPoint{"home-captured", 2, "node2", "home", true},
-                    FaultPoint{"home-prepared", 2, "node2", "home", true},
-                    FaultPoint{"relay-captured", 2, "node2", "node3", true}),
-    [](const auto& info) {
-      std::string name = fmt::format("{}_{}_{}", info.param.name, info.param.from, info.param.to);
-      std::replace(name.begin(), name.end(), '-', '_');
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(All, FaultPoints,
+                         testing::Values(FaultPoint{"before-freeze", 1, "home", "node2", false},
+                                         FaultPoint{"frozen", 1, "home", "node2", false},
+                                         FaultPoint{"image-sent", 1, "home", "node2", false},
+                                         FaultPoint{"pages-sent", 1, "home", "node2", false},
+                                         FaultPoint{"before-divert", 1, "home", "node2", false},
+                                         FaultPoint{"after-divert", 1, "home", "node2", false},
+                                         FaultPoint{"arrive-placed", 2, "home", "node2", false},
+                                         FaultPoint{"arrive-restored", 2, "home", "node2", false},
+                                         FaultPoint{"arrive-before-commit", 2, "home", "node2", false},
+                                         FaultPoint{"arrive-placed", 3, "node2", "node3", false},
+                                         FaultPoint{"arrive-restored", 3, "node2", "node3", false},
+                                         FaultPoint{"arrive-before-commit", 3, "node2", "node3", false},
+                                         FaultPoint{"arrive-committed", 2, "home", "node2", true},
+                                         FaultPoint{"home-captured", 2, "node2", "home", true},
+                                         FaultPoint{"home-prepared", 2, "node2", "home", true},
+                                         FaultPoint{"relay-captured", 2, "node2", "node3", true}),
+                         [](const auto& info) {
+                           std::string name = fmt::format("{}_{}_{}", info.param.name, info.param.from, info.param.to);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 TEST_F(Faults, HomedAtHomeDiesWhileAway) {
   expect_survives([&](pid_t pid) -> std::string {

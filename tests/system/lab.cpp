@@ -113,7 +113,8 @@ void Lab::restart_homed(int node, const std::string& fault) const {
   if (!fault.empty()) command.environment.emplace_back("OMIG_FAULT", fault);
   Outcome outcome = run(command, kUpLimit);
   if (!outcome.succeeded())
-    throw std::runtime_error(fmt::format("omctl lab restart {}: {}\n{}{}", node, outcome.describe(), outcome.err, logs()));
+    throw std::runtime_error(
+        fmt::format("omctl lab restart {}: {}\n{}{}", node, outcome.describe(), outcome.err, logs()));
 }
 
 std::vector<pid_t> Lab::hosts(int node) const {

@@ -38,8 +38,10 @@ class Session {
       while (fifos_.next(&ready)) waiting.push_back(ready);
       if (!waiting.empty() && static_cast<int>(waiting.size()) >= waiting.front().parties) {
         wait_until_blocked(waiting);
-        if (plan_.instead && first_) run_.trouble = plan_.instead(waiting.front().pid), first_ = false;
-        else if (flavour_ == Flavour::moved) move_all(waiting);
+        if (plan_.instead && first_)
+          run_.trouble = plan_.instead(waiting.front().pid), first_ = false;
+        else if (flavour_ == Flavour::moved)
+          move_all(waiting);
         if (flavour_ == Flavour::away && !asked_where_) check_away(child.pid());
         fifos_.go(waiting.size());
         waiting.clear();
@@ -80,8 +82,9 @@ class Session {
     bool refused = !answer.empty() && answer != "gone";
     if (answer.empty()) run_.succeeded++;
     if (plan_.stays.empty() ? refused : answer.find(plan_.stays) == std::string::npos)
-      run_.trouble = plan_.stays.empty() ? run_.moves.back()
-                                         : fmt::format("{}; expected a refusal with \"{}\"", run_.moves.back(), plan_.stays);
+      run_.trouble = plan_.stays.empty()
+                         ? run_.moves.back()
+                         : fmt::format("{}; expected a refusal with \"{}\"", run_.moves.back(), plan_.stays);
   }
 
   // Out, on, home, out; then as the seed says, never to where it is. The checks happen away: that is where a call that
@@ -208,8 +211,7 @@ MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const Mo
   return run;
 }
 
-MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family,
-                      milliseconds native_time) {
+MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family, milliseconds native_time) {
   fs::path directory = fresh_directory(fs::path(command.words.at(0)).filename().string() + "-clock");
   std::mt19937_64 random(plan.seed);
   MovedRun run;
@@ -218,7 +220,8 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
     Child child(prepared(command, Flavour::moved, &lab, directory), directory);
     auto end = Clock::now() + plan.limit;
     auto pause = std::clamp(native_time / 12, milliseconds(5), milliseconds(200));
-    while (!child.wait_for_end(pause + milliseconds(random() % 100) * pause.count() / 200) && Clock::now() < end && run.trouble.empty()) {
+    while (!child.wait_for_end(pause + milliseconds(random() % 100) * pause.count() / 200) && Clock::now() < end &&
+           run.trouble.empty()) {
       pid_t pid = child.pid();
       if (family) {
         std::vector<pid_t> all = descendants_of_run(directory);
@@ -227,13 +230,14 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
       }
       std::string& place = places[pid];
       std::string target = place.empty() || place == "home" ? fmt::format("node{}", 2 + random() % 2)
-                           : random() % 2               ? "home"
-                                                        : (place == "node2" ? "node3" : "node2");
+                           : random() % 2                   ? "home"
+                                                            : (place == "node2" ? "node3" : "node2");
       std::string answer = migrate(lab, pid, target);
       run.moves.push_back(fmt::format("{} -> {}{}{}", pid, target, answer.empty() ? "" : ": ", answer));
       if (answer.empty()) run.succeeded++, place = target;
       // A process that has just been exec'ed has no engine until its constructor has run.
-      else if (answer != "gone" && !(family && answer.ends_with("not preloaded"))) run.trouble = run.moves.back();
+      else if (answer != "gone" && !(family && answer.ends_with("not preloaded")))
+        run.trouble = run.moves.back();
     }
     run.outcome = child.outcome();
   }

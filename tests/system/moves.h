@@ -43,10 +43,9 @@ struct MovedRun {
 // Runs `command` in its own directory, in the given flavour. `lab` may be null for native.
 MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const MovePlan& plan);
 
-// Runs `command` on node 1 and moves it (and, if `family`, any of its descendants) every 200 to 300 ms, and at least ten
-// times during a run that takes as long as natively.
-MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family,
-                      milliseconds native_time);
+// Runs `command` on node 1 and moves it (and, if `family`, any of its descendants) every 200 to 300 ms, and at least
+// ten times during a run that takes as long as natively.
+MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family, milliseconds native_time);
 
 // One move, retried while omctl says that the process is only busy. "" when done, "gone" when the process ended
 // meanwhile, else omctl's message.

@@ -19,8 +19,8 @@ struct RealProgram {
 
 void PrintTo(const RealProgram& program, std::ostream* out) { *out << program.name; }
 
-// The first of the candidates that exists, as an absolute path; "" if none does. /usr/bin first: what stands in front of
-// it in PATH may be a wrapper script.
+// The first of the candidates that exists, as an absolute path; "" if none does. /usr/bin first: what stands in front
+// of it in PATH may be a wrapper script.
 std::string find_program(const std::string& name) {
   std::string directories = "/usr/bin:/bin:" + std::string(getenv("PATH") ? getenv("PATH") : "");
   for (size_t at = 0; at < directories.size();) {

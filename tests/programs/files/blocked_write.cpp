@@ -12,7 +12,8 @@ int main() {
     close(ends[1]);
     static unsigned char got[kSize + 1];
     size_t total = 0;
-    for (ssize_t length; (length = read(ends[0], got + total, sizeof got - total)) > 0;) total += static_cast<size_t>(length);
+    for (ssize_t length; (length = read(ends[0], got + total, sizeof got - total)) > 0;)
+      total += static_cast<size_t>(length);
     CHECK_EQ(total, kSize);
     CHECK(memcmp(got, bytes, kSize) == 0);
   });

@@ -14,10 +14,11 @@ volatile sig_atomic_t interrupts = 0;
 // The job: counts ^C, and reads lines from its terminal.
 int job() {
   CHECK_EQ(setpgid(0, 0), 0);
-  on_signal(SIGINT, +[](int) {
-    interrupts = interrupts + 1;
-    (void)!write(report[1], "i", 1);
-  });
+  on_signal(
+      SIGINT, +[](int) {
+        interrupts = interrupts + 1;
+        (void)!write(report[1], "i", 1);
+      });
   signal(SIGTTOU, SIG_IGN);
   CHECK_EQ(tcsetpgrp(0, getpid()), 0);
   signal(SIGTTOU, SIG_DFL);

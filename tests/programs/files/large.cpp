@@ -21,7 +21,8 @@ int main() {
   CHECK_EQ(pread(fd, back, kLarge, kLarge - 10), 10);  // short at the end of the file
   CHECK_EQ(pread(fd, back, kLarge, kLarge), 0);
   // Only one page of the buffer exists: the kernel gives what fits, or EFAULT when nothing does.
-  auto* edge = static_cast<unsigned char*>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* edge =
+      static_cast<unsigned char*>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   CHECK_EQ(munmap(edge + 4096, 4096), 0);
   CHECK_EQ(pread(fd, edge + 4000, 96, 100), 96);
   CHECK(memcmp(edge + 4000, bytes + 100, 96) == 0);

@@ -26,19 +26,20 @@ int main() {
     ready_and_wait();
     CHECK_ERRNO(flock(second, LOCK_EX | LOCK_NB), EWOULDBLOCK);
     EXPECT_END(child([&] {
-      struct flock other = range(F_WRLCK, 0, 100);
-      CHECK_EQ(fcntl(fd, F_GETLK, &other), 0);
-      CHECK_EQ(other.l_type, F_WRLCK);
-      CHECK_EQ(other.l_pid, parent);
-      CHECK_EQ(other.l_start, 10);
-      CHECK_EQ(other.l_len, 5);
-      other = range(F_RDLCK, 12, 1);
-      errno = 0;
-      CHECK(fcntl(fd, F_SETLK, &other) == -1 && (errno == EAGAIN || errno == EACCES));
-      other = range(F_RDLCK, 20, 1);
-      CHECK_EQ(fcntl(fd, F_SETLK, &other), 0);
-      return 0;
-    }), 0);
+                 struct flock other = range(F_WRLCK, 0, 100);
+                 CHECK_EQ(fcntl(fd, F_GETLK, &other), 0);
+                 CHECK_EQ(other.l_type, F_WRLCK);
+                 CHECK_EQ(other.l_pid, parent);
+                 CHECK_EQ(other.l_start, 10);
+                 CHECK_EQ(other.l_len, 5);
+                 other = range(F_RDLCK, 12, 1);
+                 errno = 0;
+                 CHECK(fcntl(fd, F_SETLK, &other) == -1 && (errno == EAGAIN || errno == EACCES));
+                 other = range(F_RDLCK, 20, 1);
+                 CHECK_EQ(fcntl(fd, F_SETLK, &other), 0);
+                 return 0;
+               }),
+               0);
   }
   // The child's lock ended with it; a part of ours is given back.
   struct flock all = range(F_WRLCK, 15, 0);
@@ -46,9 +47,10 @@ int main() {
   struct flock part = range(F_UNLCK, 0, 12);
   CHECK_EQ(fcntl(fd, F_SETLK, &part), 0);
   EXPECT_END(child([&] {
-    struct flock other = range(F_WRLCK, 0, 12);
-    return fcntl(fd, F_SETLK, &other);
-  }), 0);
+               struct flock other = range(F_WRLCK, 0, 12);
+               return fcntl(fd, F_SETLK, &other);
+             }),
+             0);
   CHECK_EQ(flock(fd, LOCK_UN), 0);
   CHECK_EQ(flock(second, LOCK_SH | LOCK_NB), 0);
   CHECK_EQ(unlink("locked"), 0);

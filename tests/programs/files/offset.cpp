@@ -14,11 +14,12 @@ int main() {
   ready_and_wait();
   CHECK_EQ(lseek(copy, 0, SEEK_CUR), 3);
   EXPECT_END(child([&] {
-    CHECK_EQ(read(fd, &byte, 1), 1);
-    CHECK_EQ(byte, 'd');
-    CHECK_EQ(lseek(fd, 3, SEEK_CUR), 7);
-    return 0;
-  }), 0);
+               CHECK_EQ(read(fd, &byte, 1), 1);
+               CHECK_EQ(byte, 'd');
+               CHECK_EQ(lseek(fd, 3, SEEK_CUR), 7);
+               return 0;
+             }),
+             0);
   CHECK_EQ(read(copy, &byte, 1), 1);
   CHECK_EQ(byte, 'h');
   CHECK_EQ(pread(fd, &byte, 1, 20), 1);

@@ -15,7 +15,8 @@ int main() {
       ssize_t length = read(ends[0], got, 1 + random.next() % sizeof got);
       CHECK(length >= 0);
       if (length == 0) break;
-      for (ssize_t i = 0; i < length; i++) want[i] = static_cast<unsigned char>((total + static_cast<size_t>(i)) * 31 >> 3);
+      for (ssize_t i = 0; i < length; i++)
+        want[i] = static_cast<unsigned char>((total + static_cast<size_t>(i)) * 31 >> 3);
       CHECK(memcmp(got, want, static_cast<size_t>(length)) == 0);
       total += static_cast<size_t>(length);
     }

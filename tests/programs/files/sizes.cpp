@@ -32,8 +32,10 @@ int main() {
     CHECK_EQ(at, 51'000);
     loff_t from = 0, into = 50'000;
     ssize_t copied = copy_file_range(fd, &from, to, &into, 1000, 0);
-    if (copied < 0) CHECK(errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP);
-    else CHECK_EQ(copied, 1000);
+    if (copied < 0)
+      CHECK(errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP);
+    else
+      CHECK_EQ(copied, 1000);
     CHECK_EQ(pread(to, back, 50'000, 0), 50'000);
     CHECK(memcmp(back, bytes + 1000, 50'000) == 0);
     int ends[2];

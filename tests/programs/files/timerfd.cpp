@@ -30,7 +30,8 @@ int main() {
   clock_gettime(CLOCK_MONOTONIC, &now);
   itimerspec absolute = {{0, 0}, now};
   absolute.it_value.tv_nsec += 50'000'000;
-  if (absolute.it_value.tv_nsec >= 1'000'000'000) absolute.it_value.tv_sec++, absolute.it_value.tv_nsec -= 1'000'000'000;
+  if (absolute.it_value.tv_nsec >= 1'000'000'000)
+    absolute.it_value.tv_sec++, absolute.it_value.tv_nsec -= 1'000'000'000;
   CHECK_EQ(timerfd_settime(once, TFD_TIMER_ABSTIME, &absolute, nullptr), 0);
   CHECK_EQ(read(once, &expirations, 8), 8);
   clock_gettime(CLOCK_MONOTONIC, &now);

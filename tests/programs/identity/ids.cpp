@@ -12,8 +12,8 @@ struct Ids {
 };
 Ids ids() {
   Ids now = {};
-  long values[16] = {getpid(), getppid(), getuid(), geteuid(), getgid(), getegid(), getpgrp(), getsid(0), gettid(),
-                     getpgid(getppid()) > 0};
+  long values[16] = {getpid(),  getppid(), getuid(),  geteuid(), getgid(),
+                     getegid(), getpgrp(), getsid(0), gettid(),  getpgid(getppid()) > 0};
   uid_t u[3];
   gid_t g[3];
   CHECK_EQ(getresuid(u, u + 1, u + 2), 0);
@@ -32,7 +32,8 @@ int main() {
     ready_and_wait();
     Ids after = ids();
     for (int i = 0; i < 16; i++)
-      if (before.values[i] != after.values[i]) FAIL("identity %d was %ld, is %ld", i, before.values[i], after.values[i]);
+      if (before.values[i] != after.values[i])
+        FAIL("identity %d was %ld, is %ld", i, before.values[i], after.values[i]);
     CHECK(memcmp(before.groups, after.groups, sizeof before.groups) == 0 && before.group_count == after.group_count);
     char link[40] = {}, want[40], status[4096];
     CHECK(readlink("/proc/self", link, sizeof link - 1) > 0);

@@ -57,7 +57,14 @@ int main() {
   char* big = static_cast<char*>(malloc(25 << 20));
   fill(big, 25 << 20, 1);
   pthread_t thread;
-  CHECK_EQ(pthread_create(&thread, nullptr, [](void*) -> void* { pause(); return nullptr; }, nullptr), 0);
+  CHECK_EQ(pthread_create(
+               &thread, nullptr,
+               [](void*) -> void* {
+                 pause();
+                 return nullptr;
+               },
+               nullptr),
+           0);
   for (int round = 0; round < 3; round++) {
     take(after);
     CHECK(strcmp(before.exe, after.exe) == 0 && strcmp(before.cwd, after.cwd) == 0);

@@ -16,10 +16,11 @@ int main() {
   int ends[2];
   CHECK_EQ(pipe(ends), 0);
   EXPECT_END(child([&] {
-    more();
-    write_all(ends[1], blocks[used - 1], 4096);
-    return 0;
-  }), 0);
+               more();
+               write_all(ends[1], blocks[used - 1], 4096);
+               return 0;
+             }),
+             0);
   read_all(ends[0], blocks[used++], 4096);
   ready_and_wait();
   more();

@@ -5,7 +5,8 @@
 #include "tests/programs/program.h"
 
 int main() {
-  auto* code = static_cast<unsigned char*>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  auto* code =
+      static_cast<unsigned char*>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   CHECK(code != MAP_FAILED);
   auto call = reinterpret_cast<int (*)()>(code);
   for (int value = 1; value <= 3; value++) {

@@ -23,10 +23,10 @@ void rights_at(const void* address, char (&rights)[5]) {
   }
 }
 
-#define EXPECT_RIGHTS(address, want)                                                        \
-  do {                                                                                      \
-    char rights_[5];                                                                        \
-    rights_at(address, rights_);                                                            \
+#define EXPECT_RIGHTS(address, want)                                                           \
+  do {                                                                                         \
+    char rights_[5];                                                                           \
+    rights_at(address, rights_);                                                               \
     if (strcmp(rights_, want) != 0) FAIL("%s has rights %s, not %s", #address, rights_, want); \
   } while (0)
 

@@ -6,10 +6,11 @@
 
 int main() {
   constexpr size_t kTebibyte = 1UL << 40, kStep = 100UL << 30;
-  char* big = static_cast<char*>(mmap(nullptr, kTebibyte, PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  char* big = static_cast<char*>(
+      mmap(nullptr, kTebibyte, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   CHECK(big != MAP_FAILED);
-  char* none = static_cast<char*>(mmap(nullptr, kTebibyte, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  char* none =
+      static_cast<char*>(mmap(nullptr, kTebibyte, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   CHECK(none != MAP_FAILED);
   for (size_t at = 0; at < kTebibyte; at += kStep) fill(big + at, 5000, at + 1);
   unsigned char want[5000];

@@ -5,8 +5,8 @@
 #include "tests/programs/program.h"
 
 int main() {
-  auto* shared = static_cast<std::atomic<int>*>(
-      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* shared =
+      static_cast<std::atomic<int>*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   CHECK(shared != MAP_FAILED);
   pid_t pid = child([&] {
     for (int i = 0; i < 1000; i++) shared->fetch_add(1);

@@ -11,11 +11,13 @@ namespace {
   unsigned mask = 0;
   asm volatile(
       "vmovdqu64 0(%1), %%zmm0\n vmovdqu64 64(%1), %%zmm1\n vmovdqu64 128(%1), %%zmm7\n vmovdqu64 192(%1), %%zmm15\n"
-      "vmovdqu64 256(%1), %%zmm16\n vmovdqu64 320(%1), %%zmm23\n vmovdqu64 384(%1), %%zmm30\n vmovdqu64 448(%1), %%zmm31\n"
+      "vmovdqu64 256(%1), %%zmm16\n vmovdqu64 320(%1), %%zmm23\n vmovdqu64 384(%1), %%zmm30\n vmovdqu64 448(%1), "
+      "%%zmm31\n"
       "mov $0xa5c3, %%eax\n kmovw %%eax, %%k3\n"
       "1: cmpl $0, (%2)\n je 1b\n"
       "vmovdqu64 %%zmm0, 0(%3)\n vmovdqu64 %%zmm1, 64(%3)\n vmovdqu64 %%zmm7, 128(%3)\n vmovdqu64 %%zmm15, 192(%3)\n"
-      "vmovdqu64 %%zmm16, 256(%3)\n vmovdqu64 %%zmm23, 320(%3)\n vmovdqu64 %%zmm30, 384(%3)\n vmovdqu64 %%zmm31, 448(%3)\n"
+      "vmovdqu64 %%zmm16, 256(%3)\n vmovdqu64 %%zmm23, 320(%3)\n vmovdqu64 %%zmm30, 384(%3)\n vmovdqu64 %%zmm31, "
+      "448(%3)\n"
       "kmovw %%k3, %%eax\n mov %%eax, %0\n"
       : "=m"(mask)
       : "r"(in), "r"(flag), "r"(out)
@@ -58,9 +60,12 @@ int main() {
   bool right;
   {
     GoFlag go;
-    if (__builtin_cpu_supports("avx512f")) right = hold_zmm(go, in, out);
-    else if (__builtin_cpu_supports("avx")) right = hold_ymm(go, in, out);
-    else right = hold_xmm(go, in, out);
+    if (__builtin_cpu_supports("avx512f"))
+      right = hold_zmm(go, in, out);
+    else if (__builtin_cpu_supports("avx"))
+      right = hold_ymm(go, in, out);
+    else
+      right = hold_xmm(go, in, out);
   }
   CHECK(right);
   CHECK_EQ(_mm_getcsr(), control);

@@ -11,7 +11,9 @@ namespace {
   switch (how) {
     case SIGABRT: abort();
     case SIGSEGV: asm volatile("movl $1, 16"); break;
-    case SIGFPE: asm volatile("xor %%edx, %%edx\n xor %%ecx, %%ecx\n mov $1, %%eax\n div %%ecx" ::: "eax", "ecx", "edx"); break;
+    case SIGFPE:
+      asm volatile("xor %%edx, %%edx\n xor %%ecx, %%ecx\n mov $1, %%eax\n div %%ecx" ::: "eax", "ecx", "edx");
+      break;
     case SIGILL: asm volatile("ud2"); break;
     case SIGTRAP: asm volatile("int3"); break;
     case SIGALRM: alarm(1); break;
@@ -20,7 +22,8 @@ namespace {
   pause();
   _exit(1);
 }
-constexpr int kDeaths[] = {SIGABRT, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGALRM, SIGKILL, SIGTERM, SIGUSR1, SIGPIPE, SIGHUP};
+constexpr int kDeaths[] = {SIGABRT, SIGSEGV, SIGFPE,  SIGILL,  SIGTRAP, SIGALRM,
+                           SIGKILL, SIGTERM, SIGUSR1, SIGPIPE, SIGHUP};
 }  // namespace
 
 int main() {
@@ -28,7 +31,11 @@ int main() {
   ready_and_wait();
   pid_t pids[32];
   int count = 0;
-  for (int how : kDeaths) pids[count++] = child([&] { die(how); return 0; });
+  for (int how : kDeaths)
+    pids[count++] = child([&] {
+      die(how);
+      return 0;
+    });
   count = 0;
   for (int how : kDeaths) EXPECT_END(pids[count++], -how);
   // Moved by themselves.
@@ -44,7 +51,10 @@ int main() {
   for (int how : kDeaths)
     if (how != SIGALRM) EXPECT_END(pids[count++], -how);
   // Killed from outside while asleep.
-  pid_t sleeper = child([] { pause(); return 0; });
+  pid_t sleeper = child([] {
+    pause();
+    return 0;
+  });
   CHECK_EQ(kill(sleeper, SIGKILL), 0);
   EXPECT_END(sleeper, -SIGKILL);
   return 0;

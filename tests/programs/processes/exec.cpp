@@ -66,8 +66,10 @@ int main(int argc, char** argv) {
   int stage = argc > 1 ? atoi(argv[1]) : 0;
   snprintf(pid, sizeof pid, "%d", getpid());
   snprintf(next, sizeof next, "%d", stage + 1);
-  if (stage == 0) prepare("executing");
-  else check(stage, argv[2], "/executing");
+  if (stage == 0)
+    prepare("executing");
+  else
+    check(stage, argv[2], "/executing");
   ready_and_wait();  // each stage is moved; the first exec happens away, with what was set at home, and so on
   if (stage == 3) {
     CHECK_EQ(unlink("kept"), 0);

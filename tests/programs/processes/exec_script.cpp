@@ -17,17 +17,19 @@ int main() {
   for (int round = 0; round < 2; round++) {
     EXPECT_END(child([] { return execl("./script", "script", "two words", large, nullptr); }), 9);
     EXPECT_END(child([] {
-      int self = open("/bin/sh", O_PATH | O_CLOEXEC);
-      const char* arguments[] = {"sh", "-c", "test \"$FOO\" = bar && exit 8", nullptr};
-      const char* environment[] = {"FOO=bar", nullptr};
-      return fexecve(self, const_cast<char**>(arguments), const_cast<char**>(environment));
-    }), 8);
+                 int self = open("/bin/sh", O_PATH | O_CLOEXEC);
+                 const char* arguments[] = {"sh", "-c", "test \"$FOO\" = bar && exit 8", nullptr};
+                 const char* environment[] = {"FOO=bar", nullptr};
+                 return fexecve(self, const_cast<char**>(arguments), const_cast<char**>(environment));
+               }),
+               8);
     EXPECT_END(child([] {
-      static char huge[200'000];
-      memset(huge, 'y', sizeof huge - 1);  // longer than one argument may be
-      CHECK_ERRNO(execl("/bin/true", "true", huge, nullptr), E2BIG);
-      return 7;
-    }), 7);
+                 static char huge[200'000];
+                 memset(huge, 'y', sizeof huge - 1);  // longer than one argument may be
+                 CHECK_ERRNO(execl("/bin/true", "true", huge, nullptr), E2BIG);
+                 return 7;
+               }),
+               7);
     if (round == 0) ready_and_wait();
   }
   CHECK_EQ(unlink("script"), 0);

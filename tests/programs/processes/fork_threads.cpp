@@ -19,7 +19,8 @@ void* work(void*) {
 }  // namespace
 
 int main() {
-  pthread_atfork([] { pthread_mutex_lock(&mutex); }, [] { pthread_mutex_unlock(&mutex); }, [] { pthread_mutex_unlock(&mutex); });
+  pthread_atfork([] { pthread_mutex_lock(&mutex); }, [] { pthread_mutex_unlock(&mutex); },
+                 [] { pthread_mutex_unlock(&mutex); });
   pthread_t threads[3];
   for (pthread_t& thread : threads) CHECK_EQ(pthread_create(&thread, nullptr, work, nullptr), 0);
   int forks = 0;
@@ -27,15 +28,18 @@ int main() {
     Go go;
     for (; !go.done(); forks++)
       EXPECT_END(child([] {
-        long seen = value;
-        pthread_t own;
-        CHECK_EQ(pthread_create(&own, nullptr, [](void*) -> void* { return malloc(100); }, nullptr), 0);
-        void* block;
-        CHECK_EQ(pthread_join(own, &block), 0);
-        free(block);
-        CHECK_EQ(gettid(), getpid());
-        return value == seen ? 5 : 6;
-      }), 5);
+                   long seen = value;
+                   pthread_t own;
+                   CHECK_EQ(pthread_create(
+                                &own, nullptr, [](void*) -> void* { return malloc(100); }, nullptr),
+                            0);
+                   void* block;
+                   CHECK_EQ(pthread_join(own, &block), 0);
+                   free(block);
+                   CHECK_EQ(gettid(), getpid());
+                   return value == seen ? 5 : 6;
+                 }),
+                 5);
   }
   stop = true;
   for (pthread_t thread : threads) CHECK_EQ(pthread_join(thread, nullptr), 0);

@@ -13,7 +13,8 @@ int main() {
   CHECK_EQ(pipe(ends), 0);
   for (pid_t& pid : pids) {
     pid = child([&] {
-      on_signal(SIGUSR1, +[](int) { hits = hits + 1; });
+      on_signal(
+          SIGUSR1, +[](int) { hits = hits + 1; });
       CHECK_EQ(setpgid(0, first), 0);
       sigset_t usr1, old;
       sigemptyset(&usr1);

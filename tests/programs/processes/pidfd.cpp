@@ -6,11 +6,15 @@
 #include "tests/programs/program.h"
 
 int main() {
-  pid_t pid = child([] { pause(); return 0; });
+  pid_t pid = child([] {
+    pause();
+    return 0;
+  });
   int before = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   CHECK(before >= 0);
   ready_and_wait();
-  int after = static_cast<int>(syscall(SYS_pidfd_open, pid, 0)), self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
+  int after = static_cast<int>(syscall(SYS_pidfd_open, pid, 0)),
+      self = static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0));
   CHECK(after >= 0 && self >= 0);
   pollfd polled[2] = {{before, POLLIN, 0}, {after, POLLIN, 0}};
   CHECK_EQ(poll(polled, 2, 0), 0);

@@ -24,7 +24,8 @@ void spawn_once() {
   sigaddset(&set, SIGUSR1);
   CHECK_EQ(posix_spawnattr_setsigdefault(&attributes, &set), 0);
   CHECK_EQ(posix_spawnattr_setpgroup(&attributes, 0), 0);
-  CHECK_EQ(posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP), 0);
+  CHECK_EQ(
+      posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP), 0);
   const char* arguments[] = {"grep", "-E", "^Sig(Blk|Ign)|^Pid", "/proc/self/status", nullptr};
   pid_t pid;
   CHECK_EQ(posix_spawnp(&pid, "grep", &actions, &attributes, const_cast<char**>(arguments), environ), 0);
@@ -41,7 +42,8 @@ void spawn_once() {
   unsigned long mask = strtoul(ignored + 8, nullptr, 16) & ~(3UL << 31);
   snprintf(ignored + 8, 20, "%016lx\n", mask);
   char want[400];
-  snprintf(want, sizeof want, "Pid:\t%d\nSigBlk:\t%016lx\nSigIgn:\t%016lx\n", pid, 1UL << (SIGUSR2 - 1), 1UL << (SIGHUP - 1));
+  snprintf(want, sizeof want, "Pid:\t%d\nSigBlk:\t%016lx\nSigIgn:\t%016lx\n", pid, 1UL << (SIGUSR2 - 1),
+           1UL << (SIGHUP - 1));
   if (strcmp(text, want) != 0) FAIL("the child says %s, not %s", text, want);
   CHECK_EQ(posix_spawnp(&pid, "no-such-program", nullptr, nullptr, const_cast<char**>(arguments), environ), ENOENT);
   posix_spawn_file_actions_destroy(&actions);

@@ -40,9 +40,10 @@ int main() {
     if (round < 2) ready_and_wait();
   }
   EXPECT_END(child([] {
-    burn(0.15);
-    return 0;
-  }), 0);
+               burn(0.15);
+               return 0;
+             }),
+             0);
   rusage children;
   CHECK_EQ(getrusage(RUSAGE_CHILDREN, &children), 0);
   CHECK(of(children.ru_utime) + of(children.ru_stime) > 0.1);

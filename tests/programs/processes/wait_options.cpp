@@ -28,7 +28,10 @@ void run() {
     CHECK_EQ(info.si_uid, getuid());
     EXPECT_END(stopper, 21);
   }
-  pid_t killed = child([] { pause(); return 0; });
+  pid_t killed = child([] {
+    pause();
+    return 0;
+  });
   CHECK_EQ(setpgid(killed, killed), 0);
   info = {};
   info.si_pid = 77;

@@ -7,7 +7,8 @@ volatile sig_atomic_t hits = 0;
 }
 
 int main() {
-  on_signal(SIGUSR1, +[](int) { hits = hits + 1; }, SA_RESTART);  // SA_RESTART does not matter to pause
+  on_signal(
+      SIGUSR1, +[](int) { hits = hits + 1; }, SA_RESTART);  // SA_RESTART does not matter to pause
   signal(SIGUSR2, SIG_IGN);
   pid_t parent = getpid();
   pid_t helper = after_go([&] {

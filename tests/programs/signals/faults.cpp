@@ -20,12 +20,14 @@ void repair(int, siginfo_t* info, void* context) {
 void run() {
   skip = 0;
   CHECK_EQ(mprotect(page, 4096, PROT_READ), 0);
-  *static_cast<volatile char*>(page + 100) = 7;  // faults, the handler makes it writable, the same instruction runs again
+  *static_cast<volatile char*>(page + 100) =
+      7;  // faults, the handler makes it writable, the same instruction runs again
   asm volatile("" ::: "memory");
   CHECK_EQ(page[100], 7);
   CHECK(last.si_signo == SIGSEGV && last.si_code == SEGV_ACCERR && last.si_addr == page + 100);
   skip = 2;
-  asm volatile("xor %%edx, %%edx\n xor %%ecx, %%ecx\n mov $1, %%eax\n div %%ecx" ::: "eax", "ecx", "edx", "cc", "memory");
+  asm volatile("xor %%edx, %%edx\n xor %%ecx, %%ecx\n mov $1, %%eax\n div %%ecx" ::
+                   : "eax", "ecx", "edx", "cc", "memory");
   CHECK(last.si_signo == SIGFPE && last.si_code == FPE_INTDIV);
   asm volatile("ud2" ::: "memory");
   CHECK(last.si_signo == SIGILL && last.si_code == ILL_ILLOPN);

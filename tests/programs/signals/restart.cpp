@@ -11,10 +11,13 @@ int main() {
   int ends[2];
   CHECK_EQ(pipe(ends), 0);
   CHECK_EQ(pipe(acknowledge), 0);
-  on_signal(SIGUSR1, +[](int) {
-    hits = hits + 1;
-    (void)!write(acknowledge[1], "a", 1);
-  }, SA_RESTART);
+  on_signal(
+      SIGUSR1,
+      +[](int) {
+        hits = hits + 1;
+        (void)!write(acknowledge[1], "a", 1);
+      },
+      SA_RESTART);
   pid_t parent = getpid();
   pid_t helper = after_go([&] {
     for (int i = 0; i < 5; i++) {

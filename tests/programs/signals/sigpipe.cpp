@@ -17,11 +17,12 @@ int broken_pipe() {
 
 int main() {
   ready_and_wait();
-  on_signal(SIGPIPE, +[](int, siginfo_t* info, void*) {
-    CHECK_EQ(info->si_code, SI_USER);
-    CHECK_EQ(info->si_pid, getpid());
-    hits = hits + 1;
-  });
+  on_signal(
+      SIGPIPE, +[](int, siginfo_t* info, void*) {
+        CHECK_EQ(info->si_code, SI_USER);
+        CHECK_EQ(info->si_pid, getpid());
+        hits = hits + 1;
+      });
   int fd = broken_pipe(), pair[2];
   CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
   close(pair[1]);
@@ -45,10 +46,11 @@ int main() {
   CHECK_EQ(sigwaitinfo(&set, &info), SIGPIPE);
   CHECK_EQ(sigprocmask(SIG_UNBLOCK, &set, nullptr), 0);
   EXPECT_END(child([&] {
-    ready_and_wait();
-    (void)!write(fd, "x", 1);
-    return 0;
-  }), -SIGPIPE);
+               ready_and_wait();
+               (void)!write(fd, "x", 1);
+               return 0;
+             }),
+             -SIGPIPE);
   CHECK_EQ(WEXITSTATUS(system("yes | head -1 >/dev/null; exit ${PIPESTATUS:-7}")), 7);
   return 0;
 }

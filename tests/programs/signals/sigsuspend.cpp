@@ -7,13 +7,15 @@ volatile sig_atomic_t hits = 0, others = 0, blocked_inside = -1;
 }
 
 int main() {
-  on_signal(SIGUSR1, +[](int) {
-    hits = hits + 1;
-    sigset_t now;
-    sigprocmask(SIG_BLOCK, nullptr, &now);
-    blocked_inside = sigismember(&now, SIGUSR2) * 10 + sigismember(&now, SIGHUP);
-  });
-  on_signal(SIGUSR2, +[](int) { others = others + 1; });
+  on_signal(
+      SIGUSR1, +[](int) {
+        hits = hits + 1;
+        sigset_t now;
+        sigprocmask(SIG_BLOCK, nullptr, &now);
+        blocked_inside = sigismember(&now, SIGUSR2) * 10 + sigismember(&now, SIGHUP);
+      });
+  on_signal(
+      SIGUSR2, +[](int) { others = others + 1; });
   sigset_t outside, inside, now;
   sigemptyset(&outside);
   sigaddset(&outside, SIGUSR1);

@@ -24,7 +24,8 @@ int main() {
   CHECK_EQ(pipe(moved), 0);
   pid_t pid = child([] {
     CHECK_EQ(setpgid(0, 0), 0);  // SIGTSTP does nothing to an orphaned group, which the harness' children are
-    on_signal(SIGCONT, +[](int) { continued = continued + 1; });
+    on_signal(
+        SIGCONT, +[](int) { continued = continued + 1; });
     Go go;
     while (!go.done()) {
       (void)!write(ticks[1], "t", 1);

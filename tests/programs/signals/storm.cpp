@@ -28,8 +28,10 @@ int main() {
     while (poll(&polled, 1, 0) == 0) {
       sigval value;
       value.sival_int = sent;
-      if (sigqueue(parent, SIGRTMIN + 4, value) == 0) sent++;
-      else CHECK_EQ(errno, EAGAIN);
+      if (sigqueue(parent, SIGRTMIN + 4, value) == 0)
+        sent++;
+      else
+        CHECK_EQ(errno, EAGAIN);
       if (sent % 7 == 0) write_all(data[1], &byte, 1), byte++;
       if (sent % 50 == 0) usleep(5000);
     }

@@ -17,10 +17,14 @@ void wait_until(volatile sig_atomic_t& count, int want, bool busy) {
 }  // namespace
 
 int main() {
-  on_signal(SIGALRM, +[](int) { alarms = alarms + 1; });
-  on_signal(SIGVTALRM, +[](int) { virtuals = virtuals + 1; });
-  on_signal(SIGPROF, +[](int) { profs = profs + 1; });
-  on_signal(SIGRTMIN, +[](int) { posix = posix + 1; });
+  on_signal(
+      SIGALRM, +[](int) { alarms = alarms + 1; });
+  on_signal(
+      SIGVTALRM, +[](int) { virtuals = virtuals + 1; });
+  on_signal(
+      SIGPROF, +[](int) { profs = profs + 1; });
+  on_signal(
+      SIGRTMIN, +[](int) { posix = posix + 1; });
   double start = seconds();
   CHECK_EQ(alarm(2), 0);
   itimerval fast = {{0, 20'000}, {0, 20'000}};

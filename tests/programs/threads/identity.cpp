@@ -45,7 +45,8 @@ int main() {
   on_signal(SIGUSR1, hit);
   CHECK_EQ(pthread_barrier_init(&barrier, nullptr, kThreads + 1), 0);
   pthread_t threads[kThreads];
-  for (long i = 0; i < kThreads; i++) CHECK_EQ(pthread_create(&threads[i], nullptr, work, reinterpret_cast<void*>(i)), 0);
+  for (long i = 0; i < kThreads; i++)
+    CHECK_EQ(pthread_create(&threads[i], nullptr, work, reinterpret_cast<void*>(i)), 0);
   pthread_barrier_wait(&barrier);
   ready_and_wait();
   CHECK_EQ(syscall(SYS_gettid), getpid());

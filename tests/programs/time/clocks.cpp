@@ -6,7 +6,8 @@
 #include "tests/programs/program.h"
 
 namespace {
-constexpr clockid_t kClocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW, CLOCK_MONOTONIC_COARSE};
+constexpr clockid_t kClocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW,
+                                 CLOCK_MONOTONIC_COARSE};
 
 double by_syscall(clockid_t clock) {
   timespec t;
@@ -46,10 +47,11 @@ int main() {
   CHECK_EQ(pipe(ends), 0);
   double before = seconds(), inside = 0;
   EXPECT_END(child([&] {
-    double t = seconds();
-    write_all(ends[1], &t, sizeof t);
-    return 0;
-  }), 0);
+               double t = seconds();
+               write_all(ends[1], &t, sizeof t);
+               return 0;
+             }),
+             0);
   read_all(ends[0], &inside, sizeof inside);
   CHECK(before <= inside && inside <= seconds());
   return 0;

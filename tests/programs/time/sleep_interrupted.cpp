@@ -3,7 +3,8 @@
 #include "tests/programs/program.h"
 
 int main() {
-  on_signal(SIGUSR1, +[](int) {}, SA_RESTART);
+  on_signal(
+      SIGUSR1, +[](int) {}, SA_RESTART);
   pid_t parent = getpid();
   pid_t helper = after_go([&] { kill(parent, SIGUSR1); });
   announce("blocked");
