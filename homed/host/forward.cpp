@@ -29,6 +29,12 @@ u64 monotonic_ns() {
   return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
 }
 
+// Whether SIGTTIN has its default effect on the guest.
+bool stops_in_background(const GuestThread& t) {
+  const auto masks = read_masks(t.status.get());
+  return masks && ((masks->blocked | masks->ignored | masks->caught) & (1ull << (SIGTTIN - 1))) == 0;
+}
+
 // Which argument of a call is a signal mask that holds while it waits; -1: none.
 int mask_argument(u32 nr) {
   switch (nr) {
@@ -176,6 +182,16 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   adjust_sleep(*t, n, own_args, buffers);
   wire::Reply reply;
   if (!exchange(t, n.id, row, buffers, &reply)) return;
+  if (reply.ret == -EIO && row.nr == SYS_read &&
+      stops_in_background(*t)) {  // the deputy blocks SIGTTIN: once more, as natively
+    end_call(*t);
+    wire::Call call;
+    u8* body = buffers.call.message.data() + sizeof(wire::Frame);
+    memcpy(&call, body, sizeof call);
+    call.flags |= wire::kCallStopsInBackground;
+    memcpy(body, &call, sizeof call);
+    if (!exchange(t, n.id, row, buffers, &reply)) return;
+  }
   const long value = syscalls::scatter(buffers.call, reply, buffers.output, memory);
   if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0) {
     remember_sleep(*t, n);

@@ -159,6 +159,11 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
     }
     image->threads.push_back(thread);
   }
+  if (threads.front()->tid == guest.pid) {
+    ignore_sigtrap_again(guest.pid, head_, image->header.actions[SIGTRAP - 1]);
+    set_registers(guest.pid, image->threads.front().regs);
+    set_mask(guest.pid, image->threads.front().sigmask);
+  }
   Mappings now = read_mappings(guest.pid, &guest.files);
   if (!now.refusal.empty()) {
     *reason = now.refusal;

@@ -297,6 +297,7 @@ Fd Restore::install_filter() {
 }
 
 void Restore::load_registers(const image::Image& image, const std::map<i32, pid_t>& tids) {
+  ignore_sigtrap_again(cell_.guest, head_, image.header.actions[SIGTRAP - 1]);
   for (const image::Thread& t : image.threads) {
     const pid_t tid = tids.at(t.tid);
     user_regs_struct regs = t.regs;

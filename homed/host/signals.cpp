@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <utility>
 
 #include "homed/host/proc.h"
 #include "homed/host/visit.h"
@@ -74,6 +75,12 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
       wire::Reply reply;
       if (!receive_bytes(fd, &reply, sizeof reply)) break;
       const std::lock_guard lock(mutex_);
+      if (frame.seq == guest->stop_seq && reply.ret == 0) {  // home's process did not stop, so this one must not either
+        guest->stop_seq = 0;
+        guest->stop_announced = false;
+        guest->swallow_cont = true;
+        ::kill(guest->pid, SIGCONT);
+      }
       if (const auto ack = guest->ear_acks.find(frame.seq); ack != guest->ear_acks.end()) {
         ack->second->set_value();
         guest->ear_acks.erase(ack);
@@ -215,12 +222,27 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
     }
   }
   t.eintr_ok = false;
+  if (signal == SIGCONT && std::exchange(t.guest->swallow_cont, false)) {
+    resume(t);
+    return;
+  }
+  signal = stop_instead(t, signal);
   if (t.guest->freezing) {
     t.held_signal = signal;
     t.frozen = true;
     return;
   }
   resume(t, signal);
+}
+
+// A guest's process group is always orphaned here, and the kernel does not stop such a group by a terminal's signals.
+// Whether they stop the process is for home's kernel to say: here they become a SIGSTOP.
+int Visit::stop_instead(GuestThread& t, int signal) {
+  if (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU) return signal;
+  const auto masks = read_masks(t.status.get());
+  if (!masks || ((masks->caught | masks->ignored) & bit(signal)) != 0) return signal;
+  t.guest->stop_signal = signal;
+  return SIGSTOP;
 }
 
 // The guest's kernel has stopped the process by a signal's default action: home's process stops the same way, so that
@@ -235,8 +257,14 @@ void Visit::on_group_stop(GuestThread& t, int signal) {
     t.guest->stop_announced = true;
   }
   if (tell) {
-    const u64 number = static_cast<u64>(signal);
-    ear_frame(*t.guest, wire::Type::stop, 0, &number, sizeof number);
+    const int stands_for = std::exchange(t.guest->stop_signal, 0);
+    const u64 number = static_cast<u64>(stands_for != 0 ? stands_for : signal);
+    u64 seq = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      seq = t.guest->stop_seq = ++t.guest->ear_seq;
+    }
+    ear_frame(*t.guest, wire::Type::stop, seq, &number, sizeof number);
   }
 }
 

@@ -202,6 +202,14 @@ long run_batch(pid_t tid, const EngineHead& head, std::span<BatchOp> ops, size_t
   return 0;
 }
 
+void ignore_sigtrap_again(pid_t tid, const EngineHead& head, const wire::KernelSigaction& action) {
+  constexpr u64 kIgnore = 1;
+  if (action.handler != kIgnore || !write_memory(tid, kWorkData, &action, sizeof action)) return;
+  const u64 args[] = {SIGTRAP, kWorkData, 0, 8};
+  set_mask(tid, ~0ull);
+  inject_syscall(tid, head.gadget, SYS_rt_sigaction, args);
+}
+
 bool read_memory(pid_t pid, u64 from, void* to, u64 bytes) {
   iovec local{to, bytes}, remote{reinterpret_cast<void*>(from), bytes};
   return process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(bytes);

@@ -51,6 +51,10 @@ long run_batch(pid_t tid, const EngineHead& head, std::span<BatchOp> ops, size_t
 // Resumes with entry(rdi) and waits for the int3 that ends it. false: died.
 bool run_until_trap(pid_t tid, u64 entry, u64 rdi, u64 rsi, const std::function<void()>& while_running = {});
 
+// A batch's int3 takes an ignored SIGTRAP's action away (force_sig): sets it again, without another int3. The thread's
+// registers and mask must be put back afterwards.
+void ignore_sigtrap_again(pid_t tid, const EngineHead& head, const wire::KernelSigaction& action);
+
 bool read_memory(pid_t pid, u64 from, void* to, u64 bytes);
 bool write_memory(pid_t pid, u64 to, const void* from, u64 bytes);
 

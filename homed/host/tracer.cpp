@@ -277,6 +277,7 @@ void Visit::on_seccomp_stop(GuestThread& t) {
     // 4).
     t.siginfo_at = call.rsi;
     t.stopped = false;
+    if (t.guest->freezing) ptrace(PTRACE_INTERRUPT, t.tid, 0, 0);  // this stop has used up the freeze's
     ptrace(PTRACE_SYSCALL, t.tid, 0, 0);
     return;
   }
@@ -299,6 +300,10 @@ void Visit::on_syscall_exit(GuestThread& t) {
   if (at != 0 && get_registers(t.tid, &regs) && static_cast<long>(regs.rax) > 0 &&
       read_memory(t.tid, at, &info, sizeof info) && decode_siginfo(&info)) {
     write_memory(t.tid, at, &info, sizeof info);
+  }
+  if (t.guest->freezing) {  // any stop uses up a pending interrupt, so this one is the freeze
+    t.frozen = true;
+    return;
   }
   resume(t);
 }
@@ -514,6 +519,15 @@ void Visit::unfreeze(Guest& guest) {
       memcpy(&info, held.siginfo, sizeof info);
       encode_siginfo(&info);
       syscall(SYS_rt_tgsigqueueinfo, guest.pid, t->tid, info.si_signo, &info);
+    }
+    // What the freeze alone interrupted is issued again (the kernel itself restarts all but these).
+    user_regs_struct regs{};
+    if (t->held_signal == 0 && get_registers(t->tid, &regs) && static_cast<long>(regs.rax) == -EINTR &&
+        regs.orig_rax == SYS_rt_sigtimedwait) {
+      regs.rax = regs.orig_rax;
+      regs.rip -= 2;
+      regs.orig_rax = ~0ull;
+      set_registers(t->tid, regs);
     }
     resume(*t, t->held_signal);
   }

@@ -119,7 +119,10 @@ struct Guest {
   bool home_dirty = false;  // an attempt to go home left pages there
   bool stopped_from_home = false;
   bool stop_announced = false;
-  int vfork_children = 0;  // a parent in vfork cannot be stopped
+  int stop_signal = 0;        // what the guest's SIGSTOP stands for
+  u64 stop_seq = 0;           // the order to home's process to stop the same way
+  bool swallow_cont = false;  // the next SIGCONT is ours
+  int vfork_children = 0;     // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
 
@@ -178,6 +181,7 @@ class Visit {
   void deliver_process(Guest& guest, siginfo_t info);
   void deliver_thread(GuestThread& t, siginfo_t info);
   void on_signal_stop(GuestThread& t, int signal);
+  int stop_instead(GuestThread& t, int signal);
   void on_group_stop(GuestThread& t, int signal);
   void kick(GuestThread& t);  // mutex_ held
   void scan();

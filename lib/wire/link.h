@@ -104,6 +104,8 @@ struct Call {
 inline constexpr u32 kCallProbeOnNotRun = 1;  // read/write: if aborted before it ran, probe once without blocking
 inline constexpr u32 kCallWantsSigpipe = 2;   // on EPIPE consume the SIGPIPE the kernel queued and say so in the reply
 
+inline constexpr u32 kCallStopsInBackground = 4;  // SIGTTIN does to this thread what its default action does natively
+
 // Store the address of scratch[target] at argument `where` (where < 6) or, with kRelocScratch set, into the 8 bytes at
 // scratch offset (where & ~kRelocScratch).
 inline constexpr u32 kRelocScratch = 0x80000000u;

@@ -2,11 +2,11 @@
 // One forwarded call, executed without knowing what it means: bytes go into scratch memory, addresses are patched where
 // the host says so, the call runs, and the scratch ranges the host asked for go back.
 //
-// Scratch, from its start: the call's own scratch_bytes, then (16-aligned) the relocations, the outs, and what is needed to
-// send the outs (lengths and vectors). So nothing of a call's size lies on our small stack.
+// Scratch, from its start: the call's own scratch_bytes, then (16-aligned) the relocations, the outs, and what is
+// needed to send the outs (lengths and vectors). So nothing of a call's size lies on our small stack.
 //
-// Aborts: the ear sets abort_seq and sends kAbortSignal (start.S has the stub). A signal that was meant for an earlier call
-// may arrive late; the -EINTR it causes is nobody's business, so the call is issued again.
+// Aborts: the ear sets abort_seq and sends kAbortSignal (start.S has the stub). A signal that was meant for an earlier
+// call may arrive late; the -EINTR it causes is nobody's business, so the call is issued again.
 #include <cstddef>
 
 #include "preload/engine/state.h"
@@ -45,8 +45,8 @@ bool probe(const wire::Call& call, i64* ret) {
   const Vector one{reinterpret_cast<const void*>(call.args[1]), call.args[2]};
   const bool vector = call.nr == __NR_readv || call.nr == __NR_writev;
   constexpr u64 kNoWait = 8, kCurrentPosition = ~0ull;
-  *ret = sys(reads ? __NR_preadv2 : __NR_pwritev2, call.args[0], vector ? call.args[1] : addr(&one), vector ? call.args[2] : 1,
-             kCurrentPosition, kCurrentPosition, kNoWait);
+  *ret = sys(reads ? __NR_preadv2 : __NR_pwritev2, call.args[0], vector ? call.args[1] : addr(&one),
+             vector ? call.args[2] : 1, kCurrentPosition, kCurrentPosition, kNoWait);
   return *ret != -EAGAIN && *ret != -EOPNOTSUPP && *ret != -EINTR;
 }
 
@@ -72,7 +72,8 @@ i64 execute(SlotBlock& b, const wire::Call& call, u64 seq, u32* flags) {
       *flags |= wire::kReplyAborted;
       break;
     }
-    // A close() that was interrupted has closed: never again. The limit is for file systems that say EINTR by themselves.
+    // A close() that was interrupted has closed: never again. The limit is for file systems that say EINTR by
+    // themselves.
     if (call.nr == __NR_close || tries == kMaxReissues) break;
   }
   if (ret == -EPIPE && (call.flags & wire::kCallWantsSigpipe) && take_sigpipe()) *flags |= wire::kReplySigpipe;
@@ -89,8 +90,8 @@ struct Layout {
 
 constexpr u64 align16(u64 x) { return (x + 15) & ~15ull; }
 u64 layout_bytes(const wire::Call& call) {
-  return align16(call.scratch_bytes) + align16(8ull * call.relocs) + align16(20ull * call.outs) + align16(4ull * call.outs) +
-         16 + 32ull * call.outs;
+  return align16(call.scratch_bytes) + align16(8ull * call.relocs) + align16(20ull * call.outs) +
+         align16(4ull * call.outs) + 16 + 32ull * call.outs;
 }
 
 Layout layout(SlotBlock& b, const wire::Call& call) {
@@ -163,7 +164,8 @@ long answer(SlotBlock& b, const wire::Call& call, const Layout& l, u64 seq, i64 
   struct {
     wire::Frame frame;
     wire::Reply reply;
-  } head{{wire::Type::reply, static_cast<u32>(sizeof(wire::Reply) + out_bytes), seq}, {ret, static_cast<u32>(out_bytes), flags}};
+  } head{{wire::Type::reply, static_cast<u32>(sizeof(wire::Reply) + out_bytes), seq},
+         {ret, static_cast<u32>(out_bytes), flags}};
   l.vectors[0] = {&head, sizeof head};
   return send_all(b.link_fd - 1, l.vectors, parts);
 }
@@ -193,7 +195,8 @@ long ensure_scratch(SlotBlock& b, u64 bytes) {
   trim_scratch(b, 0);
   constexpr u64 kReadWrite = 3, kPrivateAnonymousFixedNoReplace = 0x100022;
   const u64 rounded = page_up(bytes);
-  const long at = sys(__NR_mmap, addr(&b) + kSlotBigScratch, rounded, kReadWrite, kPrivateAnonymousFixedNoReplace, ~0ull, 0);
+  const long at =
+      sys(__NR_mmap, addr(&b) + kSlotBigScratch, rounded, kReadWrite, kPrivateAnonymousFixedNoReplace, ~0ull, 0);
   if (failed(at)) return at;
   b.scratch = static_cast<u64>(at);
   b.scratch_bytes = rounded;
@@ -205,6 +208,15 @@ void trim_scratch(SlotBlock& b, u64 keep_bytes) {
   sys(__NR_munmap, b.scratch, b.scratch_bytes);
   b.scratch = addr(&b) + kSlotScratch;
   b.scratch_bytes = kSmallScratchBytes;
+}
+
+// A read from the terminal in the background: the kernel stops the process only if its reader does not block SIGTTIN.
+// The host asks for it when the program would be stopped natively.
+void let_stop(bool yes) {
+  constexpr int kSigttin = 21;
+  const u64 mask = bit(kSigttin);
+  if (yes) set_action(kSigttin, 0);
+  sys(__NR_rt_sigprocmask, yes ? kUnblock : kBlock, addr(&mask), 0, 8);
 }
 
 long serve_call(SlotBlock& b, const wire::Frame& frame) {
@@ -225,7 +237,10 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
   if (!prepare(call, l)) return -EPROTO;
   __atomic_store_n(&b.last_seq, frame.seq, __ATOMIC_RELEASE);
   u32 flags = 0;
+  const bool stops = (call.flags & wire::kCallStopsInBackground) != 0;
+  if (stops) let_stop(true);
   const i64 result = execute(b, call, frame.seq, &flags);
+  if (stops) let_stop(false);
   ret = answer(b, call, l, frame.seq, result, flags);
   trim_scratch(b, kKeptScratchBytes);
   return ret;

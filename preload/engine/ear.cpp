@@ -74,6 +74,14 @@ void stop(int signal) {
   sys(__NR_rt_sigaction, static_cast<u64>(signal), addr(&kept), 0, 8);
 }
 
+// Whether a SIGCONT ended the stop. Without one there was no stop: the kernel does not stop orphaned process groups.
+i64 continued() {
+  constexpr int kSigcont = 18;
+  u64 pending = 0;
+  sys(__NR_rt_sigpending, addr(&pending), 8);
+  return (pending & bit(kSigcont)) != 0 ? 1 : 0;
+}
+
 long exclude(SlotBlock& ear, u64 mask, u64 seq) {
   state().excluded = mask;
   const long ret = put_signalfd_mask();
@@ -99,7 +107,7 @@ long serve_order(SlotBlock& ear) {
     case wire::Type::stop:
       if (!is_signal) return -EPROTO;
       stop(static_cast<int>(body.number));
-      return 0;
+      return send_reply(ear, frame.seq, continued());
     case wire::Type::exclude: return exclude(ear, body.number, frame.seq);
     default: return -EPROTO;
   }
