@@ -103,7 +103,9 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
   const std::vector<VisitorKey> visits = d_.visitors.find(pid);
   if (process == nullptr && visits.empty()) {
     const auto reason = why_stays(pid, {false, asker});
-    co_return refused(fmt::format("process {}: {}", pid, reason.value_or("not started under this homed")));
+    // One that is just dying has no memory left to tell whose it was.
+    const bool over = read_text_file(fmt::format("/proc/{}/maps", pid)).value_or("").empty();
+    co_return refused(fmt::format("process {}: {}", pid, reason.value_or(over ? "it has ended" : "not started under this homed")));
   }
   if (process == nullptr && visits.size() > 1)
     co_return refused(fmt::format("process {}: more than one guest has this number here, ask at its home", pid));

@@ -94,7 +94,7 @@ constexpr Program kPrograms[] = {
     {.name = "signals_sigwait", .timed = true},
     {.name = "signals_stop_continue", .timed = true},
     {.name = "signals_storm"},
-    {.name = "signals_timers", .timed = true},
+    {.name = "signals_timers", .stays = "a timer of CPU time", .timed = true},
     {.name = "sockets_blocked_accept"},
     {.name = "sockets_blocked_epoll"},
     {.name = "sockets_blocked_poll"},
