@@ -192,9 +192,17 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     memcpy(body, &call, sizeof call);
     if (!exchange(t, n.id, row, buffers, &reply)) return;
   }
-  const long value = syscalls::scatter(buffers.call, reply, buffers.output, memory);
-  if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0) {
-    remember_sleep(*t, n);
+  const bool cut_short = (reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0;
+  // Before anything is written: the time left may go to where the time wanted is read again (sleep(3) passes one
+  // address).
+  if (cut_short) remember_sleep(*t, n);
+  const bool is_sleep = row.nr == SYS_nanosleep || row.nr == SYS_clock_nanosleep;
+  const bool program_sees_it = (reply.flags & wire::kReplyAborted) != 0 && !t->guest->freezing;
+  const long value = cut_short && is_sleep && !program_sees_it
+                         ? reply.ret
+                         : syscalls::scatter(buffers.call, reply, buffers.output, memory);
+  if (cut_short) {
+    if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
     t->restart = row.restart;
     interrupted(t, n.id, (reply.flags & wire::kReplyAborted) != 0);
     return;
@@ -239,12 +247,12 @@ long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, s
   for (const wire::Out& out : outs) scratch = std::max(scratch, out.offset + out.bytes);
   syscalls::Prepared call;
   syscalls::build_call(nr, six, input, relocs, outs, scratch, &call);
-  const u64 seq = ++t.seq;
-  call.frame().seq = seq;
   wire::Reply reply;
   std::vector<u8> ignored;
   std::vector<u8>* to = output != nullptr ? output : &ignored;
   for (;;) {
+    const u64 seq = ++t.seq;  // a new one each time: an abort names the one it means
+    call.frame().seq = seq;
     if (!send_bytes(t.link.get(), call.message.data(), call.message.size()) ||
         !receive_reply(t.link.get(), seq, &reply, to)) {
       deputy_gone(*t.guest);

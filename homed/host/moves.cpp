@@ -447,6 +447,10 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest) {
   MoveReport report;
   bool frozen = false, captured = false;
   const u64 excluded = guest->ear_excluded;
+  if (guest->ending) {
+    report.reason = "it has ended";
+    return report;
+  }
   bool ready = silence(*guest);
   if (!ready) report.reason = "the link to its home broke";
   if (ready) on_tracer([&] { frozen = freeze(*guest, &report.reason); });
@@ -518,6 +522,10 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
 
   bool frozen = false, captured = false;
   const u64 excluded = guest->ear_excluded;
+  if (guest->ending) {
+    report.reason = "it has ended";
+    return report;
+  }
   bool moved = silence(*guest);
   if (!moved) report.reason = "the link to its home broke";
   const auto frozen_at = SteadyClock::now();

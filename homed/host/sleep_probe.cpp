@@ -17,6 +17,14 @@
 namespace omig::host {
 namespace {
 
+u64 to_ns(const timespec& t) { return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec); }
+
+u64 monotonic_ns() {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return to_ns(t);
+}
+
 bool is_relative_wait(u64 nr, const u64 args[3]) {
   switch (nr) {
     case SYS_nanosleep:
@@ -72,14 +80,18 @@ std::optional<SleepProbe> probe_sleep(pid_t pid, pid_t tid) {
   }
   if (!is_relative_wait(probe.nr, probe.args)) return std::nullopt;
   probe.switches = voluntary_switches(pid, tid);
+  timespec request{};
+  if (probe.nr == SYS_nanosleep || probe.nr == SYS_clock_nanosleep) {
+    const u64 at = probe.nr == SYS_nanosleep ? probe.args[0] : probe.args[2];
+    if (!read_memory(pid, at, &request, sizeof request)) return std::nullopt;
+    probe.timeout_ns = to_ns(request);
+  }
   const auto since = exec_start_ms(read_file(fmt::format("/proc/{}/task/{}/sched", pid, tid)));
   const int cpu = last_cpu(pid, tid);
   if (!since || cpu < 0) return std::nullopt;
   const auto now = clock_of_cpu_ms(cpu);
   if (!now || *now < *since) return std::nullopt;
-  timespec t{};
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  const u64 now_ns = static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
+  const u64 now_ns = monotonic_ns();
   const u64 slept_ns = static_cast<u64>(std::llround((*now - *since) * 1e6));
   if (slept_ns > now_ns) return std::nullopt;
   probe.slept_since_ns = now_ns - slept_ns;
@@ -91,16 +103,18 @@ u64 sleep_deadline_ns(const SleepProbe& probe, pid_t pid, pid_t tid, const user_
   const u64 switches = voluntary_switches(pid, tid);
   if (probe.switches == ~0ull || switches > probe.switches + 1) return 0;
   const auto from_ms = [](u64 ms) { return static_cast<i32>(ms) < 0 ? 0 : (ms & 0xffffffff) * 1'000'000ull; };
-  u64 timeout_ns = 0;
-  timespec request{};
+  u64 timeout_ns = probe.timeout_ns;
+  u64 rest_at = 0;
+  timespec rest{};
   switch (probe.nr) {
     case SYS_poll: timeout_ns = from_ms(r.rdx); break;
     case SYS_epoll_wait:
     case SYS_epoll_pwait: timeout_ns = from_ms(r.r10); break;
-    default:
-      if (!read_memory(pid, probe.nr == SYS_nanosleep ? r.rdi : r.rdx, &request, sizeof request)) return 0;
-      timeout_ns = static_cast<u64>(request.tv_sec) * 1'000'000'000ull + static_cast<u64>(request.tv_nsec);
+    case SYS_nanosleep: rest_at = r.rsi; break;
+    case SYS_clock_nanosleep: rest_at = r.r10; break;
   }
+  // With a place for the time left the kernel has written it there: exact.
+  if (rest_at != 0 && read_memory(pid, rest_at, &rest, sizeof rest)) return monotonic_ns() + to_ns(rest);
   return timeout_ns == 0 ? 0 : probe.slept_since_ns + timeout_ns;
 }
 

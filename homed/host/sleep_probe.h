@@ -17,6 +17,7 @@ namespace omig::host {
 struct SleepProbe {
   u64 nr = 0;
   u64 args[3] = {};
+  u64 timeout_ns = 0;      // read before the freeze: the kernel may write the time left to the same place
   u64 slept_since_ns = 0;  // CLOCK_MONOTONIC
   u64 switches = 0;        // voluntary context switches so far: one more after the freeze, or it has been awake between
 };

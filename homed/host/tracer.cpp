@@ -109,6 +109,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
     t->tid = tids.at(t->home_tid);
     t->guest = guest.get();
     t->slot = links[i].hello.slot;
+    t->seq = first_seq();
     t->link = std::move(links[i].fd);
     t->status = Fd(open_status(guest->pid, t->tid));
     t->restart_at_home = image.threads[i].restart_at_home != 0;
@@ -330,6 +331,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   t->home_tid = birth->home_tid;
   t->link = std::move(birth->link->fd);
   t->slot = birth->link->hello.slot;
+  t->seq = first_seq();
   // Its first stop may have been reported before this event.
   int status = 0;
   if (const auto early = unclaimed_stops_.find(child); early != unclaimed_stops_.end()) {

@@ -240,6 +240,8 @@ class Visit {
   void commander(Fd fd);
   nlohmann::json obey(const nlohmann::json& order);
 
+  // Sequence numbers of different visits must differ: a deputy remembers the last one it was told to abort.
+  u64 first_seq() const { return static_cast<u64>(options_.moves) << 32; }
   std::shared_ptr<GuestThread> find_thread(pid_t tid);
   std::shared_ptr<Guest> find_guest(i32 home_pid);
 
