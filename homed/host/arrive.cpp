@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -32,6 +33,7 @@ namespace omig::host {
 namespace {
 
 constexpr milliseconds kLinkTimeout{15'000};
+constexpr milliseconds kOrphanTimeout{1'000};  // with the mover dead; diverted threads link within milliseconds
 constexpr uid_t kGuestUidBase = 1'900'000'000;  // kernel uids of guests under a root homed: nobody's, one per host
 
 i64 clock_ns(clockid_t clock) {
@@ -191,15 +193,30 @@ class Arriving {
     if (!send_json(fd, {{"ok", true}})) throw std::runtime_error("the source broke off");
   }
 
+  // The mover may be dead by now (its conversation ended): if that was before it diverted the threads, nobody will ever link.
+  std::optional<Arrival> wait_for_link(wire::Role role, i32 pid, i32 tid) {
+    auto give_up = SteadyClock::now() + kLinkTimeout;
+    bool mover_gone = false;
+    while (SteadyClock::now() < give_up) {
+      if (auto link = visit_->door().wait(role, pid, tid, milliseconds(100))) return link;
+      pollfd conversation{options_.conversation.get(), POLLIN, 0};
+      if (!mover_gone && poll(&conversation, 1, 0) > 0) {
+        mover_gone = true;
+        give_up = std::min(give_up, SteadyClock::now() + kOrphanTimeout);
+      }
+    }
+    return std::nullopt;
+  }
+
   void commit() {
     const i32 pid = image_.header.pid;
-    auto ear = visit_->door().wait(wire::Role::ear, pid, 0, kLinkTimeout);
+    auto ear = wait_for_link(wire::Role::ear, pid, 0);
     if (!ear) throw std::runtime_error("its deputy did not link in");
     if (image_.header.actions_known == 0)
       memcpy(image_.header.actions, ear->process.actions, sizeof image_.header.actions);
     std::vector<Arrival> links;
     for (image::Thread& thread : image_.threads) {
-      auto link = visit_->door().wait(wire::Role::thread, pid, thread.tid, kLinkTimeout);
+      auto link = wait_for_link(wire::Role::thread, pid, thread.tid);
       if (!link) throw std::runtime_error("a deputy thread did not link in");
       if (image_.header.actions_known == 0) {
         thread.clear_child_tid = link->thread.clear_child_tid;

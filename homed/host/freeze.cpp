@@ -130,9 +130,13 @@ bool FrozenProcess::capture(std::string* reason) {
 }
 
 long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args) {
-  leader_disturbed_ = true;
   set_mask(pid_, ~0ull);
-  return inject_syscall(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()));
+  const long result = inject_syscall(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()));
+  // At once back to where it goes on by itself: if we are killed the kernel lets it run from here. (The kernel's own restart of an
+  // interrupted call is used up, so these registers re-issue it; a sleep's restart block survived: restart_syscall continues it.)
+  set_registers(pid_, here_[0]);
+  set_mask(pid_, threads_[0].sigmask);
+  return result;
 }
 
 bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
@@ -149,12 +153,6 @@ bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
 
 void FrozenProcess::release() {
   for (size_t i = 0; i < tids_.size(); ++i) {
-    if (i == 0 && leader_disturbed_ && !threads_.empty() && !diverted_[0]) {
-      // The injected calls used up the kernel's own restart of an interrupted call: go on from the normalised state,
-      // which re-issues it. (A sleep's restart block survived: restart_syscall continues it.)
-      set_registers(tids_[0], here_[0]);
-      set_mask(tids_[0], threads_[0].sigmask);
-    }
     ptrace(PTRACE_DETACH, tids_[i], 0, held_signals_[i]);
   }
   tids_.clear();
@@ -163,7 +161,6 @@ void FrozenProcess::release() {
   here_.clear();
   threads_.clear();
   diverted_.clear();
-  leader_disturbed_ = false;
 }
 
 }  // namespace omig::host

@@ -49,7 +49,6 @@ class FrozenProcess {
   std::vector<int> held_signals_;       // a signal whose delivery the stop intercepted, per thread
   std::vector<image::Thread> threads_;  // normalised
   std::vector<bool> diverted_;
-  bool leader_disturbed_ = false;
 };
 
 }  // namespace omig::host

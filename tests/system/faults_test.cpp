@@ -103,9 +103,9 @@ TEST_P(FaultPoints, EndsAsPromised) {
     if (answer.empty()) return fmt::format("the move to {} worked although a host died at {}", point.to, point.name);
     std::string before = std::string(point.from) == "home" ? "node1" : point.from;
     // Once the threads are diverted the mover has nothing left to do: the move may complete without it.
-    bool completed = std::string(point.name) == "after-divert" && where(pid) == point.to;
-    if (where(pid) != before && !completed)
-      return fmt::format("it was on {} and is on {} after: {}", before, where(pid), answer);
+    const std::string now = where(pid);
+    const bool completed = std::string(point.name) == "after-divert" && now == point.to;
+    if (now != before && !completed) return fmt::format("it was on {} and is on {} after: {}", before, now, answer);
     arm("");
     std::string trouble = migrate_now(pid, point.to);
     if (!trouble.empty()) return "after the fault: " + trouble;
