@@ -131,7 +131,7 @@ bool Processes::belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) cons
 
 bool Processes::identify(pid_t pid, i64 now_ms) {
   const auto stat = read_stat(pid);
-  if (!stat || stat->state == 'Z' || stat->state == 'X' || stat->rss_bytes == 0) return false;
+  if (!stat || stat->state == 'Z' || stat->state == 'X') return false;
   if (!has_engine(pid)) return false;
   const auto status = read_text_file(proc_path(pid, "status"));
   if (!status || namespace_pids(*status).size() != namespace_depth_) return false;
