@@ -138,7 +138,13 @@ awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t
     announced_.expires_after(milliseconds(100));
     co_await announced_.async_wait(kCompletion);
   }
-  const MoveResult result = co_await moves_.migrate(pid, to, uid);
+  MoveResult result = co_await moves_.migrate(pid, to, uid);
+  // Caught in the middle of an exec it has no engine, or is not to be stopped, for a moment.
+  while (!result.ok && now_ms() < give_up_ms && (result.reason.find("not preloaded") != std::string::npos || result.reason.starts_with("busy"))) {
+    announced_.expires_after(milliseconds(20));
+    co_await announced_.async_wait(kCompletion);
+    result = co_await moves_.migrate(pid, to, uid);
+  }
   if (!result.ok) log("process {} was to start on {}: {}", pid, to, result.reason);
   spawn(d_, "keeping a placement", keep_placement(pid, to, uid, give_up_ms));
   co_return result.to_json();

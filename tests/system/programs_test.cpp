@@ -40,6 +40,7 @@ TEST_P(Programs, AsNative) {
   ASSERT_FALSE(want.outcome.timed_out) << "natively it does not end: " << want.outcome.err;
   ASSERT_EQ(want.outcome.err, "") << "natively it fails";
   if (flavour == Flavour::native) return;
+  if (!program.known_limit.empty()) GTEST_SKIP() << program.known_limit;
   Lab& lab = shared_lab();
   MovePlan plan;
   plan.seed = run_seed();

@@ -12,6 +12,8 @@ struct Program {
   std::string_view stays;  // not empty: it must stay home, and the refusal says this
   // Why a flavour does not apply, empty if it does. Never "it fails".
   std::string_view not_away;
+  // What omig does not do yet, told to users in README.md: away and moved are skipped with this reason.
+  std::string_view known_limit;
   bool core = false;   // also run as an ordinary user
   bool timed = false;  // has upper bounds on times: not for a machine that is overloaded on purpose (the storm)
 };

@@ -71,7 +71,9 @@ int main(int argc, char** argv) {
   std::string where;
   bool json = false;
   const auto with_pid = [&](CLI::App* command) {
-    command->add_option("PID", pid, "process")->required()->check(CLI::PositiveNumber);
+    command->add_option("PID", pid, "process")->required()->check([](const std::string& text) {
+      return !text.empty() && text[0] != '-' && text != "0" ? std::string() : "a process number is greater than 0, not " + text;
+    });
     return command;
   };
   const auto with_json = [&](CLI::App* command) {
