@@ -33,7 +33,12 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   switch (row.nr) {
     case SYS_exit: {
       const u64 status = args[0];
+      // Whoever joins this thread must not find it alive at home: its link ends with it.
+      begin_call(*t, false);
       send_frame(t->link.get(), wire::Type::exit_thread, ++t->seq, &status, sizeof status);
+      pollfd end{t->link.get(), POLLRDHUP, 0};
+      poll(&end, 1, 1000);
+      end_call(*t);
       answer_continue(n.id);
       return true;
     }
