@@ -256,6 +256,7 @@ class Arriving {
 
 }  // namespace
 
-int arrive(ArriveOptions options) { return Arriving(std::move(options)).run(); }
+// The visit is never taken apart: threads of it may still wait in a link when the last guest is gone. The caller ends the process.
+int arrive(ArriveOptions options) { return (new Arriving(std::move(options)))->run(); }
 
 }  // namespace omig::host

@@ -70,5 +70,7 @@ int main(int argc, char** argv) {
   }
   arrive.address = endpoint->address;
   arrive.conversation.reset(fd);
-  return omig::host::arrive(std::move(arrive));
+  const int status = omig::host::arrive(std::move(arrive));
+  fflush(nullptr);
+  _exit(status);  // threads that still wait for links must not see the visit torn down
 }
