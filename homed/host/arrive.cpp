@@ -33,7 +33,7 @@ namespace omig::host {
 namespace {
 
 constexpr milliseconds kLinkTimeout{15'000};
-constexpr milliseconds kOrphanTimeout{1'000};  // with the mover dead; diverted threads link within milliseconds
+constexpr milliseconds kOrphanTimeout{1'000};   // with the mover dead; diverted threads link within milliseconds
 constexpr uid_t kGuestUidBase = 1'900'000'000;  // kernel uids of guests under a root homed: nobody's, one per host
 
 i64 clock_ns(clockid_t clock) {
@@ -193,7 +193,8 @@ class Arriving {
     if (!send_json(fd, {{"ok", true}})) throw std::runtime_error("the source broke off");
   }
 
-  // The mover may be dead by now (its conversation ended): if that was before it diverted the threads, nobody will ever link.
+  // The mover may be dead by now (its conversation ended): if that was before it diverted the threads, nobody will ever
+  // link.
   std::optional<Arrival> wait_for_link(wire::Role role, i32 pid, i32 tid) {
     auto give_up = SteadyClock::now() + kLinkTimeout;
     bool mover_gone = false;
@@ -256,7 +257,8 @@ class Arriving {
 
 }  // namespace
 
-// The visit is never taken apart: threads of it may still wait in a link when the last guest is gone. The caller ends the process.
+// The visit is never taken apart: threads of it may still wait in a link when the last guest is gone. The caller ends
+// the process.
 int arrive(ArriveOptions options) { return (new Arriving(std::move(options)))->run(); }
 
 }  // namespace omig::host

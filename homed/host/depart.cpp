@@ -328,7 +328,8 @@ class Departure {
       anchor.slots_used = old.slots_used;
     }
     const auto& threads = process_.threads();
-    anchor.where = Where::home;  // until the engine says otherwise: if we die before the threads are diverted, it never left
+    anchor.where =
+        Where::home;  // until the engine says otherwise: if we die before the threads are diverted, it never left
     anchor.slots_used = std::max<u32>(anchor.slots_used, static_cast<u32>(threads.size()));
     options_.node.copy(anchor.node, sizeof anchor.node - 1);
     memcpy(anchor.host_address, conversation_.address.data(), 4);

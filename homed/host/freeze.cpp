@@ -132,8 +132,9 @@ bool FrozenProcess::capture(std::string* reason) {
 long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args) {
   set_mask(pid_, ~0ull);
   const long result = inject_syscall(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()));
-  // At once back to where it goes on by itself: if we are killed the kernel lets it run from here. (The kernel's own restart of an
-  // interrupted call is used up, so these registers re-issue it; a sleep's restart block survived: restart_syscall continues it.)
+  // At once back to where it goes on by itself: if we are killed the kernel lets it run from here. (The kernel's own
+  // restart of an interrupted call is used up, so these registers re-issue it; a sleep's restart block survived:
+  // restart_syscall continues it.)
   set_registers(pid_, here_[0]);
   set_mask(pid_, threads_[0].sigmask);
   return result;

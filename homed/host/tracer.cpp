@@ -316,7 +316,8 @@ void Visit::on_birth_event(GuestThread& parent, int event) {
     parent.birth->vfork = event == PTRACE_EVENT_VFORK;
     bind_child(parent, static_cast<pid_t>(child));
   } else {
-    kill(static_cast<pid_t>(child), SIGKILL);  // nobody arranged it: it must not run
+    fmt::print(stderr, "omig-host: {} made a child that nobody arranged; it is ended\n", parent.guest->home_pid);
+    kill(static_cast<pid_t>(child), SIGKILL);  // it must not run: home knows nothing of it
   }
   if (parent.guest->freezing) {
     ptrace(PTRACE_INTERRUPT, parent.tid, 0, 0);  // finish the call first; the stop that follows is the freeze

@@ -289,12 +289,13 @@ TEST(Death, StopAndContinue) {
     const auto [r, w] = make_pipe(away.leader());
     const u64 seq = away.leader().send_call(read_spec(r, 1));
     for (int i = 0; i < 10; ++i) {
-      away.ear().send(wire::Type::stop, signal);
+      const u64 order = away.ear().send(wire::Type::stop, signal);
       const int status = away.subject.wait_stop();
       ASSERT_TRUE(WIFSTOPPED(status));
       EXPECT_EQ(WSTOPSIG(status), static_cast<int>(signal));
       ASSERT_EQ(kill(away.subject.pid(), SIGCONT), 0);
       EXPECT_TRUE(WIFCONTINUED(away.subject.wait_stop()));
+      EXPECT_EQ(away.ear().reply(order).ret(), 1);  // stopped and continued, not passed over
       EXPECT_EQ(away.ear().signal().si_signo, SIGCONT);
     }
     EXPECT_TRUE(away.leader().silent(0));

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way home, step by step, as calls and frames on the deputies' own links. Everything that prepare() does can be
+// taken back: until go() the guest may go on where it is.
+#pragma once
+
+#include <errno.h>
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "homed/host/visit.h"
+#include "lib/image/layout.h"
+#include "lib/image/sigframe.h"
+
+namespace omig::host {
+
+inline constexpr milliseconds kQuick{5000};  // what a healthy deputy needs for an answer, many times over
+
+inline i64 clock_ns(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return t.tv_sec * 1'000'000'000ll + t.tv_nsec;
+}
+
+class Homecoming {
+ public:
+  Homecoming(Visit& visit, Guest& guest, const image::Image& image) : visit_(visit), guest_(guest), image_(image) {
+    for (auto& [tid, t] : guest.threads) by_home_tid_[t->home_tid] = t;
+    lead_ = by_home_tid_.at(image.threads.front().tid);
+  }
+
+  bool prepare(std::string* reason, PageStatistics* statistics) {
+    plan_ = image::plan_layout(guest_.home_vmas, image_.vmas);
+    if (guest_.home_dirty && !discard()) return broken(reason);
+    guest_.home_dirty = true;
+    if (!edit(reason) || !send_memory(reason, statistics) || !protect(reason)) return false;
+    if (!set_memory_map(reason) || !set_actions(reason)) return false;
+    for (const image::Pending& p : image_.pending) queue(p);
+    return hand_over_state(reason);
+  }
+
+  // The last word: from here on the guest never runs again.
+  void go() {
+    std::map<GuestThread*, u64> seqs;
+    for (auto& [tid, t] : by_home_tid_) {
+      const u64 seq = seqs[t.get()] = ++t->seq;
+      send_frame(t->link.get(), wire::Type::go, seq, &image_.header.actions[wire::kAbortSignal - 1],
+                 sizeof(wire::KernelSigaction));
+    }
+    for (auto& [t, seq] : seqs) {
+      wire::Reply reply;
+      receive_reply_within(t->link.get(), seq, &reply, kQuick);
+    }
+  }
+
+ private:
+  bool broken(std::string* reason) {
+    *reason = "the link to its home broke";
+    return false;
+  }
+
+  long call(u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {},
+            std::span<const wire::Reloc> relocs = {}) {
+    return visit_.home_call(*lead_, nr, args, input, relocs);
+  }
+
+  bool failed(std::string* reason, const char* what, long error) {
+    *reason = fmt::format("home cannot take it back: {}: {}", what, strerror(static_cast<int>(-error)));
+    return false;
+  }
+
+  bool discard() {
+    for (const image::Vma& v : guest_.home_vmas) {
+      if (v.kind != image::VmaKind::anonymous && v.kind != image::VmaKind::file) continue;
+      if ((v.flags & image::kSharedReadOnly) == 0) call(SYS_madvise, {v.start, v.bytes(), MADV_DONTNEED});
+    }
+    return true;
+  }
+
+  bool edit(std::string* reason) {
+    for (const image::Edit& e : plan_.edits) {
+      long result = 0;
+      if (e.kind == image::EditKind::unmap) {
+        result = call(SYS_munmap, {e.start, e.bytes});
+      } else if (e.kind == image::EditKind::map_anonymous) {
+        const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE |
+                          ((e.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0);
+        result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags, ~0ull, 0});
+        if (result >= 0) result = 0;
+        if ((e.prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != (PROT_READ | PROT_WRITE))
+          reprotect_.push_back({e.start, e.bytes, e.prot});
+      } else {
+        reprotect_.push_back({e.start, e.bytes, e.prot});
+      }
+      if (result < 0) return failed(reason, "memory layout", result);
+    }
+    return true;
+  }
+
+  bool send_memory(std::string* reason, PageStatistics* statistics) {
+    std::vector<bool> there(guest_.files.files().size(), true);
+    size_t at = 0;
+    long error = 0;
+    const PageSink sink = [&](u64 address, std::span<const u8> bytes) {
+      while (at < plan_.result.size() && plan_.result[at].end <= address) ++at;
+      if (at < plan_.result.size() && opened_ != plan_.result[at].start && writable_first(plan_.result[at], &error) < 0)
+        return false;
+      std::vector<u8> head(sizeof(wire::Frame) + sizeof address);
+      const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
+      memcpy(head.data(), &frame, sizeof frame);
+      memcpy(head.data() + sizeof frame, &address, sizeof address);
+      return send_bytes(lead_->link.get(), head.data(), head.size()) &&
+             send_bytes(lead_->link.get(), bytes.data(), bytes.size());
+    };
+    const u64 kept_from = page_down(guest_.header.mm.arg_start), kept_to = page_up(guest_.header.mm.env_end);
+    if (send_pages(guest_.pid, plan_.result, there, sink, statistics, kept_from, kept_to)) return true;
+    return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
+  }
+
+  // Home's mapping must be writable while its pages arrive.
+  long writable_first(const image::Vma& vma, long* error) {
+    opened_ = vma.start;
+    const auto home = std::upper_bound(guest_.home_vmas.begin(), guest_.home_vmas.end(), vma.start,
+                                       [](u64 a, const image::Vma& v) { return a < v.end; });
+    const bool writable = (vma.prot & PROT_WRITE) != 0 && home != guest_.home_vmas.end() && home->start <= vma.start &&
+                          home->end >= vma.end && (home->prot & PROT_WRITE) != 0;
+    if (writable) return 0;
+    *error = call(SYS_mprotect, {vma.start, vma.bytes(), PROT_READ | PROT_WRITE});
+    reprotect_.push_back({vma.start, vma.bytes(), vma.prot});
+    return *error;
+  }
+
+  bool protect(std::string* reason) {
+    for (const auto& [start, bytes, prot] : reprotect_) {
+      if (const long result = call(SYS_mprotect, {start, bytes, prot}); result < 0)
+        return failed(reason, "memory protection", result);
+    }
+    return true;
+  }
+
+  bool set_memory_map(std::string* reason) {
+    struct {
+      image::MmMap mm;
+      u64 auxv;
+      u32 auxv_bytes;
+      u32 exe_fd;
+      u8 vector[sizeof(image::Header::auxv)];
+    } map{image_.header.mm, 0, image_.header.auxv_bytes, ~0u, {}};
+    memcpy(map.vector, image_.header.auxv, sizeof map.vector);
+    const wire::Reloc relocs[] = {{2, 0},
+                                  {wire::kRelocScratch | static_cast<u32>(offsetof(decltype(map), auxv)),
+                                   static_cast<u32>(offsetof(decltype(map), vector))}};
+    const long result = call(SYS_prctl, {PR_SET_MM, PR_SET_MM_MAP, 0, offsetof(decltype(map), vector), 0},
+                             {reinterpret_cast<const u8*>(&map), sizeof map}, relocs);
+    return result >= 0 || failed(reason, "memory map", result);
+  }
+
+  bool set_actions(std::string* reason) {
+    for (u64 signal = 1; signal <= 64; ++signal) {
+      if (signal == SIGKILL || signal == SIGSTOP || signal == static_cast<u64>(wire::kAbortSignal)) continue;
+      const wire::Reloc reloc{1, 0};
+      const wire::KernelSigaction& action = image_.header.actions[signal - 1];
+      const long result =
+          call(SYS_rt_sigaction, {signal, 0, 0, 8}, {reinterpret_cast<const u8*>(&action), sizeof action}, {&reloc, 1});
+      if (result < 0) return failed(reason, "signal actions", result);
+    }
+    return true;
+  }
+
+  void queue(const image::Pending& pending) {
+    i32 signal = 0;
+    memcpy(&signal, pending.siginfo, sizeof signal);
+    const std::span<const u8> info(pending.siginfo, sizeof pending.siginfo);
+    const u64 pid = static_cast<u64>(guest_.home_pid);
+    if (pending.tid == 0) {
+      const wire::Reloc reloc{2, 0};
+      call(SYS_rt_sigqueueinfo, {pid, static_cast<u64>(signal), 0}, info, {&reloc, 1});
+    } else {
+      const wire::Reloc reloc{3, 0};
+      call(SYS_rt_tgsigqueueinfo, {pid, static_cast<u64>(pending.tid), static_cast<u64>(signal), 0}, info, {&reloc, 1});
+    }
+  }
+
+  bool hand_over_state(std::string* reason) {
+    std::map<GuestThread*, u64> seqs;
+    for (const image::Thread& original : image_.threads) {
+      const auto& t = by_home_tid_.at(original.tid);
+      image::Thread thread = original;
+      if (!finish_sleep_natively(*t, &thread)) return broken(reason);
+      const std::vector<u8> frame = make_signal_frame(thread, slot_address(t->slot) + kSlotFrame);
+      wire::ResumeState state;
+      state.fs_base = thread.regs.fs_base;
+      state.gs_base = thread.regs.gs_base;
+      state.clear_child_tid = thread.clear_child_tid;
+      state.robust_list = thread.robust_list;
+      state.robust_bytes = thread.robust_bytes;
+      state.rseq = thread.rseq;
+      state.rseq_bytes = thread.rseq_bytes;
+      state.rseq_signature = thread.rseq_signature;
+      state.altstack_sp = thread.altstack_sp;
+      state.altstack_bytes = thread.altstack_bytes;
+      state.altstack_flags = thread.altstack_flags;
+      state.frame_bytes = static_cast<u32>(frame.size());
+      state.fpstate_offset = kFrameFpstateOffset;
+      state.threads = static_cast<u32>(image_.threads.size());
+      std::vector<u8> body(sizeof state + frame.size());
+      memcpy(body.data(), &state, sizeof state);
+      memcpy(body.data() + sizeof state, frame.data(), frame.size());
+      const u64 seq = seqs[t.get()] = ++t->seq;
+      if (!send_frame(t->link.get(), wire::Type::resume_state, seq, body.data(), body.size())) return broken(reason);
+    }
+    for (auto& [t, seq] : seqs) {
+      wire::Reply reply;
+      std::vector<u8> ignored;
+      if (!receive_reply(t->link.get(), seq, &reply, &ignored)) return broken(reason);
+      if (reply.ret < 0) return failed(reason, "thread state", reply.ret);
+    }
+    return true;
+  }
+
+  // A sleep cut short by the freeze is issued again by the thread itself at home: its registers must name the rest
+  // only. A timespec for that lies in the slot, which stays mapped at home.
+  bool finish_sleep_natively(GuestThread& t, image::Thread* thread) {
+    if (thread->sleep_deadline_ns == 0) return true;
+    const user_regs_struct& r = thread->regs;
+    const std::array<u64, 4> call_now{r.rax, r.rdi, r.rsi, r.rdx};
+    if (call_now != t.sleep_call) return true;
+    const u64 now = static_cast<u64>(clock_ns(CLOCK_MONOTONIC) + visit_.options_.monotonic_offset_ns);
+    const u64 rest_at = slot_address(t.slot) + kSlotRest;
+    Rest rest;
+    if (!wait_for_the_rest(thread, now, rest_at, &rest)) return true;
+    u8 body[sizeof rest_at + sizeof rest];
+    memcpy(body, &rest_at, sizeof rest_at);
+    memcpy(body + sizeof rest_at, &rest, sizeof rest);
+    return send_frame(t.link.get(), wire::Type::write_memory, ++t.seq, body, sizeof body);
+  }
+
+  struct Protect {
+    u64 start, bytes;
+    u64 prot;
+  };
+
+  Visit& visit_;
+  Guest& guest_;
+  const image::Image& image_;
+  std::map<i32, std::shared_ptr<GuestThread>> by_home_tid_;
+  std::shared_ptr<GuestThread> lead_;
+  image::LayoutPlan plan_;
+  std::vector<Protect> reprotect_;
+  u64 opened_ = ~0ull;
+};
+
+}  // namespace omig::host
