@@ -105,7 +105,8 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
     const auto reason = why_stays(pid, {false, asker});
     // One that is just dying has no memory left to tell whose it was.
     const bool over = read_text_file(fmt::format("/proc/{}/maps", pid)).value_or("").empty();
-    co_return refused(fmt::format("process {}: {}", pid, reason.value_or(over ? "it has ended" : "not started under this homed")));
+    co_return refused(
+        fmt::format("process {}: {}", pid, reason.value_or(over ? "it has ended" : "not started under this homed")));
   }
   if (process == nullptr && visits.size() > 1)
     co_return refused(fmt::format("process {}: more than one guest has this number here, ask at its home", pid));
@@ -133,7 +134,18 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
     if (target->entry.version != wire::kVersion)
       co_return refused(fmt::format("version mismatch: {} speaks {}", target->entry.name, target->entry.version));
   }
-  if (process != nullptr) co_return co_await move_local(pid, target);
+  if (process != nullptr) {
+    MoveResult result = co_await move_local(pid, target);
+    // It has just left that host: by an exec, which happens at home, or by its end. A moment later that shows.
+    asio::steady_timer timer(d_.io);
+    for (int i = 0; i < 25 && !result.ok && result.reason.starts_with("no guest"); ++i) {
+      co_await net::pause(timer, milliseconds(20));
+      target = home ? nullptr : d_.window.find(where);
+      if (!home && target == nullptr) break;
+      result = co_await move_local(pid, target);
+    }
+    co_return result;
+  }
   if (self) co_return arrived(d_.config.name);
   co_return co_await move_visitor(key, target);
 }

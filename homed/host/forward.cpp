@@ -102,7 +102,7 @@ void Visit::answer_continue(u64 notification) {
 void Visit::deputy_gone(Guest& guest) {
   const std::lock_guard lock(mutex_);
   if (!guest.ending && !guest.coming_home) {
-    guest.ending = true;
+    guest.ending = guest.parted = true;
     kill(guest.pid, SIGKILL);
   }
 }

@@ -48,14 +48,17 @@ std::vector<image::Pending> decoded(std::vector<image::Pending> list) {
 // of the ones that now wait at home. Bounded: a signal that no thread takes travels as pending.
 bool Visit::silence(Guest& guest) {
   if (!exclude(guest, ~0ull, kQuick)) return false;
-  const auto deadline = SteadyClock::now() + std::chrono::milliseconds(50);
+  const auto deadline = SteadyClock::now() + std::chrono::milliseconds(20);
   for (bool waiting = true; waiting && SteadyClock::now() < deadline;) {
     waiting = false;
     {
       const std::lock_guard lock(mutex_);
       for (auto& [tid, t] : guest.threads) {
         const auto masks = read_masks(t->status.get());
-        waiting = waiting || (masks && ((masks->pending | masks->shared_pending) & ~masks->blocked) != 0);
+        // Real-time signals keep their order among each other: those of a handler that runs just now are waited for,
+        // too.
+        constexpr u64 kRealTime = ~0ull << 33;
+        waiting = waiting || (masks && ((masks->pending | masks->shared_pending) & (~masks->blocked | kRealTime)) != 0);
       }
     }
     if (waiting) std::this_thread::sleep_for(std::chrono::microseconds(200));
@@ -245,7 +248,7 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest) {
     return report;
   }
   on_tracer([&] {
-    guest->ending = true;
+    guest->ending = guest->parted = true;
     kill(guest->pid, SIGKILL);
   });
   report.ok = true;
@@ -344,7 +347,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   std::string ignored;
   conversation.wait_committed(&ignored);
   on_tracer([&] {
-    guest->ending = true;
+    guest->ending = guest->parted = true;
     kill(guest->pid, SIGKILL);
   });
   report.ok = true;

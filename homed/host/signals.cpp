@@ -68,9 +68,18 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
     wire::Frame frame;
     if (!receive_bytes(fd, &frame, sizeof frame)) break;
     if (frame.type == wire::Type::signal && frame.bytes == sizeof(siginfo_t)) {
-      siginfo_t info;
-      if (!receive_bytes(fd, &info, sizeof info)) break;
-      deliver_process(*guest, info);
+      std::vector<siginfo_t> together(1);
+      if (!receive_bytes(fd, together.data(), sizeof(siginfo_t))) break;
+      struct {
+        wire::Frame frame;
+        siginfo_t info;
+      } next;
+      while (recv(fd, &next, sizeof next, MSG_PEEK | MSG_DONTWAIT) == sizeof next &&
+             next.frame.type == wire::Type::signal) {
+        if (!receive_bytes(fd, &next, sizeof next)) break;
+        together.push_back(next.info);
+      }
+      deliver_process(*guest, together);
     } else if (frame.type == wire::Type::reply && frame.bytes == sizeof(wire::Reply)) {
       wire::Reply reply;
       if (!receive_bytes(fd, &reply, sizeof reply)) break;
@@ -111,11 +120,20 @@ void Visit::kick(GuestThread& t) {
   ear_frame(*t.guest, wire::Type::abort_call, 0, &abort, sizeof abort);
 }
 
-void Visit::deliver_process(Guest& guest, siginfo_t info) {
+// All of them are queued before the tracer lets any handler run (on_signal_stop takes the same mutex).
+void Visit::deliver_process(Guest& guest, const std::vector<siginfo_t>& together) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<GuestThread>> targets;
+  for (const siginfo_t& info : together) {
+    if (auto target = queue_process(guest, info)) targets.push_back(target);
+  }
+  for (const auto& target : targets) kick(*target);
+}
+
+// mutex_ held. Returns the thread whose call must end for it, if any.
+std::shared_ptr<GuestThread> Visit::queue_process(Guest& guest, const siginfo_t& info) {
   const int signal = info.si_signo;
-  if (signal <= 0 || signal > 64) return;
-  std::unique_lock lock(mutex_);
-  if (guest.ending) return;
+  if (signal <= 0 || signal > 64 || guest.ending) return nullptr;
   busy_until_ = SteadyClock::now() + std::chrono::milliseconds(100);
   std::shared_ptr<GuestThread> target;
   bool blocked_somewhere = false;
@@ -134,14 +152,14 @@ void Visit::deliver_process(Guest& guest, siginfo_t info) {
   } else if (!blocked_somewhere) {  // R10: what nobody wants must not stop or wake anybody
     const bool ignored = (last.ignored & bit(signal)) != 0;
     const bool by_default = (kIgnoredByDefault & bit(signal)) != 0 && (last.caught & bit(signal)) == 0;
-    if (ignored || by_default) return;
+    if (ignored || by_default) return nullptr;
   }
   siginfo_t encoded = info;
   encode_siginfo(&encoded);
   if (syscall(SYS_rt_sigqueueinfo, guest.pid, signal, &encoded) != 0 && errno == EAGAIN) {
     ::kill(guest.pid, signal);  // the queue is full: a plain signal at least, as the kernel itself would do
   }
-  if (target) kick(*target);
+  return target;
 }
 
 void Visit::deliver_thread(GuestThread& t, siginfo_t info) {
@@ -189,6 +207,7 @@ void Visit::interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool e
 
 // R7.
 void Visit::on_signal_stop(GuestThread& t, int signal) {
+  { const std::lock_guard all_queued(mutex_); }
   siginfo_t info{};
   if (ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0 && decode_siginfo(&info))
     ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);

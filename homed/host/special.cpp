@@ -32,6 +32,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   (void)buffers;
   switch (row.nr) {
     case SYS_exit: {
+      t->guest->parted = true;
       const u64 status = args[0];
       // Whoever joins this thread must not find it alive at home: its link ends with it.
       begin_call(*t, false);
@@ -46,7 +47,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
       const u64 status = args[0];
       {
         const std::lock_guard lock(mutex_);
-        t->guest->ending = true;
+        t->guest->ending = t->guest->parted = true;
       }
       send_frame(t->link.get(), wire::Type::exit_group, ++t->seq, &status, sizeof status);
       kill(t->guest->pid, SIGKILL);
@@ -169,7 +170,7 @@ bool Visit::special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_no
   if (to_thread) {
     deliver_thread(*receiver, info);
   } else {
-    deliver_process(*t->guest, info);
+    deliver_process(*t->guest, {info});
   }
   answer(n.id, 0);
   return true;

@@ -439,6 +439,9 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
     tell = WIFSIGNALED(status) && !guest->ending;
     guest->ending = true;
   }
+  if (!tell && !guest->parted) {
+    fmt::print(stderr, "omig-host: {} ended here without a word to its home (status {:x})\n", guest->home_pid, status);
+  }
   if (tell) {
     const u64 signal = static_cast<u64>(WTERMSIG(status));
     ear_frame(*guest, wire::Type::die, 0, &signal, sizeof signal);

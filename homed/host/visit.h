@@ -125,6 +125,7 @@ struct Guest {
   int vfork_children = 0;     // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
+  bool parted = false;  // its deputy knows that this visit is over, or is itself gone
 
   explicit Guest(const std::string& state_dir) : files(state_dir) {}
 };
@@ -178,7 +179,8 @@ class Visit {
   // signals.cpp
   void start_ear(std::shared_ptr<Guest> guest);
   void ear_loop(std::shared_ptr<Guest> guest);
-  void deliver_process(Guest& guest, siginfo_t info);
+  void deliver_process(Guest& guest, const std::vector<siginfo_t>& together);
+  std::shared_ptr<GuestThread> queue_process(Guest& guest, const siginfo_t& info);
   void deliver_thread(GuestThread& t, siginfo_t info);
   void on_signal_stop(GuestThread& t, int signal);
   int stop_instead(GuestThread& t, int signal);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The ear: the one thread of a deputy process that collects what happens to it and takes orders that cannot wait.
 //
-// Every thread of a deputy blocks all signals, so they stay pending in the kernel until the ear fetches them one by one,
-// in the kernel's order, with their exact siginfo. One reader, so real-time signals keep their order.
-// The ear's own link carries signals one way and orders (abort a call, die, stop, exclude) the other.
+// Every thread of a deputy blocks all signals, so they stay pending in the kernel until the ear fetches them one by
+// one, in the kernel's order, with their exact siginfo. One reader, so real-time signals keep their order. The ear's
+// own link carries signals one way and orders (abort a call, die, stop, exclude) the other.
 //
 // It is woken out of ppoll by kAbortSignal, which is unblocked only inside ppoll: no wake-up can get lost.
 #include "preload/engine/state.h"
@@ -13,32 +13,49 @@ namespace {
 
 constexpr int kSigkill = 9, kSigstop = 19;
 constexpr u64 kNeverTaken = bit(kSigkill) | bit(kSigstop) | bit(wire::kAbortSignal);
-constexpr u64 kThreadFlags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ |
-                             0x200000 /* CHILD_CLEARTID */;
-constexpr u64 kDumpingSignals = bit(3) | bit(4) | bit(5) | bit(6) | bit(7) | bit(8) | bit(11) | bit(24) | bit(25) | bit(31);
+constexpr u64 kThreadFlags =
+    0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ | 0x200000 /* CHILD_CLEARTID */;
+constexpr u64 kDumpingSignals =
+    bit(3) | bit(4) | bit(5) | bit(6) | bit(7) | bit(8) | bit(11) | bit(24) | bit(25) | bit(31);
 
 u64 wanted() { return ~(kNeverTaken | state().excluded); }
 
 long put_signalfd_mask() {
   const u64 mask = wanted();
   constexpr u64 kNonblockCloexec = 04000 | 02000000;
-  return sys(__NR_signalfd4, static_cast<u64>(static_cast<i64>(state().signal_fd) - 1), addr(&mask), 8, kNonblockCloexec);
+  return sys(__NR_signalfd4, static_cast<u64>(static_cast<i64>(state().signal_fd) - 1), addr(&mask), 8,
+             kNonblockCloexec);
 }
 
+// What is pending together is sent together: the host queues it all before the guest runs a handler, as if it had been
+// sent there.
 long forward_signals(SlotBlock& ear) {
+  struct Message {
+    wire::Frame frame;
+    u8 info[128];
+  };
+  static_assert(sizeof(Message) == sizeof(wire::Frame) + 128);
+  constexpr u64 kTogether = 16;
   const u64 mask = wanted();
   const Timespec now{};
-  for (;;) {
-    struct {
-      wire::Frame frame;
-      u8 info[128];
-    } message{{wire::Type::signal, 128, 0}, {}};
-    const long got = sys(__NR_rt_sigtimedwait, addr(&mask), addr(message.info), addr(&now), 8);
-    if (got == -EINTR) continue;
-    if (got < 0) return 0;
-    Vector part{&message, sizeof message};
+  for (bool more = true; more;) {
+    Message messages[kTogether];
+    u64 count = 0;
+    while (count < kTogether) {
+      Message& message = messages[count];
+      message.frame = {wire::Type::signal, 128, 0};
+      memset(message.info, 0, sizeof message.info);
+      const long got = sys(__NR_rt_sigtimedwait, addr(&mask), addr(message.info), addr(&now), 8);
+      if (got == -EINTR) continue;
+      if (got < 0) break;
+      ++count;
+    }
+    more = count == kTogether;
+    Vector part{messages, count * sizeof(Message)};
+    if (count == 0) break;
     if (const long ret = send_all(ear.link_fd - 1, &part, 1); ret != 0) return ret;
   }
+  return 0;
 }
 
 void abort_call(const wire::AbortCall& order) {
@@ -135,7 +152,8 @@ void take_next_link(SlotBlock& ear) {
 u32 wait_for_work(SlotBlock& ear, bool deaf) {
   Private& st = state();
   if (!deaf && ear.input_taken < ear.input_used) return 2;
-  Pollfd polls[2] = {{load(&st.ear_hold) ? -1 : st.signal_fd - 1, kPollIn, 0}, {deaf ? -1 : ear.link_fd - 1, kPollIn, 0}};
+  Pollfd polls[2] = {{load(&st.ear_hold) ? -1 : st.signal_fd - 1, kPollIn, 0},
+                     {deaf ? -1 : ear.link_fd - 1, kPollIn, 0}};
   const u64 mask = ~bit(wire::kAbortSignal);
   if (sys(__NR_ppoll, addr(polls), 2, 0, addr(&mask), 8) <= 0) return 0;
   return (polls[0].revents ? 1u : 0u) | (polls[1].revents ? 2u : 0u);
@@ -186,7 +204,8 @@ long start_ear() {
   const u64 kept = ~0ull;
   u64 before;
   sys(__NR_rt_sigprocmask, kSetMask, addr(&kept), addr(&before), 8);
-  const long tid = omig_clone(kThreadFlags, slot_address(kEarSlot) + kSlotStackTop, &st.ear_tid, &st.ear_tid, ear_main, 0);
+  const long tid =
+      omig_clone(kThreadFlags, slot_address(kEarSlot) + kSlotStackTop, &st.ear_tid, &st.ear_tid, ear_main, 0);
   sys(__NR_rt_sigprocmask, kSetMask, addr(&before), 0, 8);
   if (tid < 0) return tid;
   ear.tid = static_cast<i32>(tid);

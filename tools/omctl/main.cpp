@@ -65,6 +65,9 @@ int main(int argc, char** argv) {
   if (first == "lab") return lab(words);
 
   CLI::App app{"omig: moves running programs between nodes"};
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("omctl: ") + error.what() + " (omctl --help)\n";
+  });
   app.require_subcommand(1);
   int status = 0;
   int pid = 0;
@@ -72,7 +75,8 @@ int main(int argc, char** argv) {
   bool json = false;
   const auto with_pid = [&](CLI::App* command) {
     command->add_option("PID", pid, "process")->required()->check([](const std::string& text) {
-      return !text.empty() && text[0] != '-' && text != "0" ? std::string() : "a process number is greater than 0, not " + text;
+      return !text.empty() && text[0] != '-' && text != "0" ? std::string()
+                                                            : "a process number is greater than 0, not " + text;
     });
     return command;
   };
