@@ -140,7 +140,8 @@ awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t
   }
   MoveResult result = co_await moves_.migrate(pid, to, uid);
   // Caught in the middle of an exec it has no engine, or is not to be stopped, for a moment.
-  while (!result.ok && now_ms() < give_up_ms && (result.reason.find("not preloaded") != std::string::npos || result.reason.starts_with("busy"))) {
+  while (!result.ok && now_ms() < give_up_ms &&
+         (result.reason.find("not preloaded") != std::string::npos || result.reason.starts_with("busy"))) {
     announced_.expires_after(milliseconds(20));
     co_await announced_.async_wait(kCompletion);
     result = co_await moves_.migrate(pid, to, uid);

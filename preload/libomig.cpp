@@ -2,13 +2,13 @@
 // libomig.so: what a program is started with (LD_PRELOAD) so that it can move later.
 //
 // Its constructor puts the engine at its address and tells homed that the program exists. Nothing else: no thread, no
-// descriptor, no signal handler, no writable memory, no symbol that could take the place of the program's own, no errno.
-// The engine's pages are moved out of this library's own mapping by one mremap: they stay file-backed and shared by all
-// processes, and cost no descriptor and no copy. A program whose address space is taken there stays at home.
+// descriptor, no signal handler, no writable memory, no symbol that could take the place of the program's own, no
+// errno. The engine's pages are moved out of this library's own mapping by one mremap: they stay file-backed and shared
+// by all processes, and cost no descriptor and no copy. A program whose address space is taken there stays at home.
 //
 // Everything is best effort and silent: a program must never notice that it was preloaded.
-#include "preload/engine/sys.h"
 #include "lib/image/anchor.h"
+#include "preload/engine/sys.h"
 
 extern "C" {
 [[gnu::visibility("hidden")]] extern omig::u8 omig_engine_image[];
@@ -102,11 +102,13 @@ i32 read_pid(const Path& directory) {
   const long got = sys(__NR_read, static_cast<u64>(fd), addr(text), sizeof text);
   sys(__NR_close, static_cast<u64>(fd));
   i32 pid = 0;
-  for (long i = 0; i < got && text[i] >= '0' && text[i] <= '9' && pid < 100'000'000; ++i) pid = pid * 10 + (text[i] - '0');
+  for (long i = 0; i < got && text[i] >= '0' && text[i] <= '9' && pid < 100'000'000; ++i)
+    pid = pid * 10 + (text[i] - '0');
   return pid;
 }
 
-// Where Yama restricts ptrace to descendants, homed and what it starts must be allowed by name. Elsewhere the first call fails.
+// Where Yama restricts ptrace to descendants, homed and what it starts must be allowed by name. Elsewhere the first
+// call fails.
 void allow_tracer(const Path& directory) {
   constexpr u64 kSetPtracer = 0x59616d61;
   if (sys(__NR_prctl, kSetPtracer, 0) != 0) return;
@@ -132,7 +134,8 @@ void announce(const Path& directory) {
   } message;
   message.pid = static_cast<i32>(sys(__NR_getpid));
   constexpr u64 kDontWaitNoSignal = 0x40 | 0x4000;
-  sys(__NR_sendto, static_cast<u64>(fd), addr(&message), sizeof message, kDontWaitNoSignal, addr(&address), 2 + path.bytes + 1);
+  sys(__NR_sendto, static_cast<u64>(fd), addr(&message), sizeof message, kDontWaitNoSignal, addr(&address),
+      2 + path.bytes + 1);
   sys(__NR_close, static_cast<u64>(fd));
 }
 

@@ -2,10 +2,10 @@
 // Leaving home: from frozen thread to deputy, or back to where it was.
 //
 // Every thread of the process arrives here at once, diverted by a mover that may die at any moment, also between two
-// threads. So nothing is taken for granted: whoever waits, waits at most kArrivalSeconds for the others, and until the host
-// has said `running` on the leader's link any thread can call the move off, by the one transition
-// kUndecided -> kRolledBack. What the leader has set up (ear, abort handler) only the leader takes down: a thread that
-// calls off a move wakes it by shutting its links down. Then kResume lets everybody go.
+// threads. So nothing is taken for granted: whoever waits, waits at most kArrivalSeconds for the others, and until the
+// host has said `running` on the leader's link any thread can call the move off, by the one transition kUndecided ->
+// kRolledBack. What the leader has set up (ear, abort handler) only the leader takes down: a thread that calls off a
+// move wakes it by shutting its links down. Then kResume lets everybody go.
 #include "preload/engine/state.h"
 
 extern "C" [[noreturn, gnu::visibility("hidden")]] void omig_depart(omig::u64 slot);
@@ -159,8 +159,10 @@ void roll_back(SlotBlock& b) {
   if (st.leader_slot == b.slot) {
     take_down();
   } else if (first) {
-    if (leading) shut_leader_links();
-    else take_down();  // nothing was set up; a leader that comes later finds the move called off
+    if (leading)
+      shut_leader_links();
+    else
+      take_down();  // nothing was set up; a leader that comes later finds the move called off
   }
   for (u32 phase; (phase = load(&st.phase)) != kResume;) futex_wait(&st.phase, phase);
   close_fd(&b.link_fd);
@@ -185,7 +187,8 @@ void omig_depart(omig::u64 slot) {
   if (!off || !wait_for_arrivals()) roll_back(b);
   const bool leader = st.leader_slot == slot;
   if (leader && !set_up_ear()) roll_back(b);
-  if (open_link(&b.link_fd, present_host(), omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0) roll_back(b);
+  if (open_link(&b.link_fd, present_host(), omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0)
+    roll_back(b);
   if (leader) {
     if (!undecided()) roll_back(b);
     lead(b);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The deputy's life while the guest is away: read a frame, do it, answer. One such loop per thread of the guest, each on
-// its own link, so a blocked call blocks only its own caller, as it would natively.
+// The deputy's life while the guest is away: read a frame, do it, answer. One such loop per thread of the guest, each
+// on its own link, so a blocked call blocks only its own caller, as it would natively.
 #include "preload/engine/state.h"
 
 namespace omig::engine {
@@ -62,8 +62,8 @@ void say(const char* a, const char* b, u64 number, const char* c) {
   if (sys(__NR_poll, addr(&poll), 1, 1000) == 1 && (poll.revents & kPollOut)) sys(__NR_write, 2, addr(line), at);
 }
 
-// No way to continue: the only copy of the guest went with its node. SIGKILL because nothing of the program is left here
-// that could run a handler.
+// No way to continue: the only copy of the guest went with its node. SIGKILL because nothing of the program is left
+// here that could run a handler.
 void lost() {
   const u64 pid = static_cast<u64>(sys(__NR_getpid));
   u32 nobody = 0;

@@ -6,8 +6,8 @@ namespace omig::engine {
 namespace {
 
 constexpr u64 kCloneParent = 0x8000;
-constexpr u64 kThreadFlags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ |
-                             0x200000 /* CHILD_CLEARTID */;
+constexpr u64 kThreadFlags =
+    0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ | 0x200000 /* CHILD_CLEARTID */;
 
 // The child of a deputy has copies of the descriptors of every deputy thread, and of their memory.
 void forget_the_parent(SlotBlock& b) {
@@ -51,7 +51,8 @@ void forget_the_parent(SlotBlock& b) {
   if (!started ||
       open_link(&st.ear_fd, present_host(), wire::Role::ear, kEarSlot, ear_tid, &actions, sizeof actions) != 0 ||
       open_link(&b.link_fd, present_host(), wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0) {
-    say("omig: the node ", anchor().node, static_cast<u64>(b.tid), " was born on cannot be reached; the process ends (status 127)\n");
+    say("omig: the node ", anchor().node, static_cast<u64>(b.tid),
+        " was born on cannot be reached; the process ends (status 127)\n");
     exit_group(127);
   }
   block(kEarSlot).link_fd = st.ear_fd;
@@ -105,9 +106,12 @@ const char* fill_pointers(u64* pointers, u64 count, const char* text) {
 // The abort handler stays as long as it can, because a late abort would otherwise kill.
 void set_actions_for_exec(const wire::Exec& exec) {
   for (int signal = 1; signal <= 64; ++signal) {
-    if (exec.ignored & bit(signal)) set_action(signal, 1 /* SIG_IGN */);
-    else if (signal == wire::kAbortSignal) continue;
-    else set_action(signal, exec.handled & bit(signal) ? noop_handler() : 0, 0x10000000 /* SA_RESTART */);
+    if (exec.ignored & bit(signal))
+      set_action(signal, 1 /* SIG_IGN */);
+    else if (signal == wire::kAbortSignal)
+      continue;
+    else
+      set_action(signal, exec.handled & bit(signal) ? noop_handler() : 0, 0x10000000 /* SA_RESTART */);
   }
 }
 
@@ -124,8 +128,8 @@ long run_exec(const wire::Exec& exec, const char* path, const u64* argv, const u
   hold_ear(1);
   set_actions_for_exec(exec);
   set_mask(exec.sigmask);
-  const long ret = exec.is_at ? sys(__NR_execveat, static_cast<u64>(static_cast<i64>(exec.dirfd)), addr(path), argv_or_null,
-                                    addr(envp), exec.at_flags)
+  const long ret = exec.is_at ? sys(__NR_execveat, static_cast<u64>(static_cast<i64>(exec.dirfd)), addr(path),
+                                    argv_or_null, addr(envp), exec.at_flags)
                               : sys(__NR_execve, addr(path), argv_or_null, addr(envp));
   set_mask(~bit(wire::kAbortSignal));
   for (u64 signal = 1; signal <= 64; ++signal) sys(__NR_rt_sigaction, signal, addr(&kept.actions[signal - 1]), 0, 8);
@@ -137,7 +141,8 @@ long run_exec(const wire::Exec& exec, const char* path, const u64* argv, const u
 
 bool map_slot(u32 slot) {
   constexpr u64 kReadWrite = 3, kPrivateAnonymousFixedNoReplace = 0x100022;
-  const long at = sys(__NR_mmap, slot_address(slot), kSlotMapped, kReadWrite, kPrivateAnonymousFixedNoReplace, ~0ull, 0);
+  const long at =
+      sys(__NR_mmap, slot_address(slot), kSlotMapped, kReadWrite, kPrivateAnonymousFixedNoReplace, ~0ull, 0);
   return at == -EEXIST || at == static_cast<long>(slot_address(slot));
 }
 

@@ -14,7 +14,8 @@ struct EngineHead {
   u64 gadget;        // address of a `syscall` instruction; the filter knows it (address + 2 is what BPF sees)
   u64 depart_entry;  // rdi = slot, rsp = that slot's stack top - 8: a frozen thread is diverted here
   u64 batch_entry;   // rdi = BatchOp*, rsi = count, rsp = any 16-aligned stack of 4 KiB: runs them, then int3
-  u64 clone_thread;  // batch helper: rdi = ThreadStart*, rsp as above: clone3 with set_tid, child parks in int3, then int3
+  u64 clone_thread;  // batch helper: rdi = ThreadStart*, rsp as above: clone3 with set_tid, child parks in int3, then
+                     // int3
   u64 image_end;
 };
 
@@ -28,15 +29,15 @@ struct BatchOp {
 
 // For clone_thread: the new thread starts with rsp = stack and executes int3 at once (its tracer takes it from there).
 struct ThreadStart {
-  i32 tid;       // wanted tid in the guest's pid namespace
+  i32 tid;  // wanted tid in the guest's pid namespace
   u32 reserved;
-  u64 stack;     // 16-aligned top
-  i64 ret;       // clone3's result
+  u64 stack;  // 16-aligned top
+  i64 ret;    // clone3's result
 };
 
 // A slot's window (see anchor.h for where it is).
-inline constexpr u64 kSlotFrame = 0x1000;    // saved signal frame
-inline constexpr u64 kSlotInput = 0x5000;    // buffered reader, 12 KiB
+inline constexpr u64 kSlotFrame = 0x1000;  // saved signal frame
+inline constexpr u64 kSlotInput = 0x5000;  // buffered reader, 12 KiB
 inline constexpr u64 kSlotInputBytes = 0x3000;
 inline constexpr u64 kSlotStackTop = 0x10000;
 inline constexpr u64 kSlotScratch = 0x10000;      // 64 KiB at first
@@ -64,12 +65,12 @@ struct SlotBlock {
   u32 input_used;   // bytes of the input buffer that are valid
   u32 input_taken;  // bytes of those that are consumed
   // Engine only, zeroed by whoever makes the slot.
-  i32 next_link_fd;   // + 1: link to another node while relinking
-  u32 relinks;        // moves to other nodes this deputy has taken part in
-  i32 write_error;    // first errno of write_memory on this link since the last resume_state
-  u32 taken_off;      // kernel registrations that depart_entry took off (Registration bits)
-  u32 has_resume;     // resume_state arrived
-  u32 resume_threads; // that resume together
+  i32 next_link_fd;    // + 1: link to another node while relinking
+  u32 relinks;         // moves to other nodes this deputy has taken part in
+  i32 write_error;     // first errno of write_memory on this link since the last resume_state
+  u32 taken_off;       // kernel registrations that depart_entry took off (Registration bits)
+  u32 has_resume;      // resume_state arrived
+  u32 resume_threads;  // that resume together
   u64 fs_base;
   u64 gs_base;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Coming home. Memory and layout come by write_memory and ordinary calls; each thread's registers by resume_state. Until
-// `go` all of it is reversible. `go` reaches every thread; the last one takes the ear and the abort handler down, then
-// all of them become the program again.
+// Coming home. Memory and layout come by write_memory and ordinary calls; each thread's registers by resume_state.
+// Until `go` all of it is reversible. `go` reaches every thread; the last one takes the ear and the abort handler down,
+// then all of them become the program again.
 #include "preload/engine/state.h"
 
 namespace omig::engine {
@@ -11,7 +11,8 @@ namespace {
 void drop_aborts() {
   const u64 mask = bit(wire::kAbortSignal);
   const Timespec now{};
-  while (sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == wire::kAbortSignal) {}
+  while (sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == wire::kAbortSignal) {
+  }
 }
 
 // Run by the last thread that got `go`.

@@ -24,7 +24,9 @@ struct Address {
   u8 zero[8] = {};
 };
 
-void set_option(int fd, u64 level, u64 option, int value) { sys(__NR_setsockopt, fd, level, option, addr(&value), sizeof value); }
+void set_option(int fd, u64 level, u64 option, int value) {
+  sys(__NR_setsockopt, fd, level, option, addr(&value), sizeof value);
+}
 
 // A send time-out bounds the connect; afterwards sends wait as long as they must.
 void set_send_seconds(int fd, i64 seconds) {
@@ -85,9 +87,12 @@ Guard guard_range() {
   sys(__NR_prlimit64, 0, kLimitFiles, 0, addr(&limit));
   const u64 hard = limit.hard;
   Guard guard{};
-  if (hard >= 4200) guard.first = 4000;
-  else if (hard >= 192) guard.first = static_cast<u32>(hard - 96);
-  else guard.first = static_cast<u32>(hard / 2);
+  if (hard >= 4200)
+    guard.first = 4000;
+  else if (hard >= 192)
+    guard.first = static_cast<u32>(hard - 96);
+  else
+    guard.first = static_cast<u32>(hard / 2);
   guard.last = guard.first + 2 * kMaxSlots + 8;
   if (guard.last >= hard) guard.last = static_cast<u32>(hard - 1);
   return guard;
@@ -224,10 +229,14 @@ long recv_into_memory(SlotBlock& b, u64 address, u64 count) {
     }
     const long got = sys(__NR_recvfrom, b.link_fd - 1, address, count, kWaitAll);
     if (got == -EINTR) continue;
-    if (got == -EFAULT) fault = got;
-    else if (got == 0) return kClosed;
-    else if (got < 0) return got;
-    else address += static_cast<u64>(got), count -= static_cast<u64>(got);
+    if (got == -EFAULT)
+      fault = got;
+    else if (got == 0)
+      return kClosed;
+    else if (got < 0)
+      return got;
+    else
+      address += static_cast<u64>(got), count -= static_cast<u64>(got);
   }
   if (fault && b.write_error == 0) b.write_error = static_cast<i32>(fault);
   return 0;

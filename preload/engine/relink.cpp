@@ -38,8 +38,8 @@ long open_ear_link(const Peer& peer) {
   actions.actions[wire::kAbortSignal - 1] = st.abort_action;
   // Kept apart until the decision: the ear takes what stands in ear_next_fd at once.
   i32 holder = 0;
-  const long ret =
-      open_link(&holder, peer, wire::Role::ear, kEarSlot, static_cast<i32>(load(&st.ear_tid)), &actions, sizeof actions);
+  const long ret = open_link(&holder, peer, wire::Role::ear, kEarSlot, static_cast<i32>(load(&st.ear_tid)), &actions,
+                             sizeof actions);
   return ret != 0 ? ret : holder;
 }
 
@@ -94,8 +94,7 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
   const u32 generation = ++b.relinks;
   const wire::ThreadExtra extra;
   const Peer peer{relink.address, relink.port, relink.token};
-  const long linked =
-      open_link(&b.next_link_fd, peer, wire::Role::thread, b.slot, b.tid, &extra, sizeof extra);
+  const long linked = open_link(&b.next_link_fd, peer, wire::Role::thread, b.slot, b.tid, &extra, sizeof extra);
   u64 running_seq = 0;
   u32 result;
   if (relink.leader) {

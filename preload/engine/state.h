@@ -18,7 +18,7 @@ enum Phase : u32 {
   kCommitted = 1,   // the guest runs; this process is its deputy
   kRolledBack = 2,  // the move failed: one thread is taking the ear and the abort handler down
   kGo = 3,          // coming home: all state is here, the ear is being stopped
-  kResume = 5,      // nothing of the engine is left in the process: every thread goes on natively (home, or rolled back)
+  kResume = 5,  // nothing of the engine is left in the process: every thread goes on natively (home, or rolled back)
 };
 
 // What a mover must write before it diverts: phase = kUndecided, leader_slot, threads; all else zero.
@@ -26,15 +26,15 @@ struct Private {
   // A mover knows the places of these (homed/host/depart.cpp).
   u32 phase;
   u32 leader_slot;
-  u32 ear_tid;        // cleared by the kernel when the ear is gone (futex)
-  i32 ear_fd;         // its link; descriptors are kept + 1, so that a zeroed struct has none
+  u32 ear_tid;  // cleared by the kernel when the ear is gone (futex)
+  i32 ear_fd;   // its link; descriptors are kept + 1, so that a zeroed struct has none
   i32 signal_fd;
-  u32 threads;        // that take part in the departure
-  u32 arrived;        // threads that reached depart_entry
+  u32 threads;  // that take part in the departure
+  u32 arrived;  // threads that reached depart_entry
   // From here on: the engine only.
-  u32 ready;          // threads that have everything to resume at home
-  u32 alive;          // thread deputies, the ear not counted
-  u32 lock;           // futex mutex: descriptors, slots, fork, the start and the end of the ear
+  u32 ready;  // threads that have everything to resume at home
+  u32 alive;  // thread deputies, the ear not counted
+  u32 lock;   // futex mutex: descriptors, slots, fork, the start and the end of the ear
   u32 lost_announced;
   u32 ear_stop;       // the ear shall end
   u32 ear_hold;       // the ear shall leave signals pending (an exec is under way)
@@ -45,7 +45,7 @@ struct Private {
   i32 relink_fd;      // the leader's new link: shut down by a thread that failed
   u32 leading;        // departing: the leader has begun to set up what only it takes down
   u32 abort_installed;
-  u64 excluded;       // signals left pending at home, by the host's word
+  u64 excluded;                        // signals left pending at home, by the host's word
   wire::KernelSigaction abort_action;  // the program's own action of kAbortSignal
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
@@ -79,9 +79,9 @@ struct Vector {
   const void* base;
   u64 bytes;
 };
-long send_all(int fd, Vector* parts, u64 count);  // the parts are consumed
-long recv_all(int fd, void* bytes, u64 count);    // unbuffered
-long recv_exact(SlotBlock& b, void* bytes, u64 count);  // through the slot's buffered reader
+long send_all(int fd, Vector* parts, u64 count);              // the parts are consumed
+long recv_all(int fd, void* bytes, u64 count);                // unbuffered
+long recv_exact(SlotBlock& b, void* bytes, u64 count);        // through the slot's buffered reader
 long recv_into_memory(SlotBlock& b, u64 address, u64 count);  // to where the program says: may be unmapped
 long drain(SlotBlock& b, u64 count);
 long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags = 0);
@@ -129,7 +129,8 @@ void fill_actions(wire::ProcessExtra* extra);
 
 // start.S
 extern "C" {
-[[gnu::visibility("hidden")]] long omig_clone(u64 flags, u64 stack_top, void* parent_tid, void* child_tid, void (*entry)(u64), u64 argument);
+[[gnu::visibility("hidden")]] long omig_clone(u64 flags, u64 stack_top, void* parent_tid, void* child_tid,
+                                              void (*entry)(u64), u64 argument);
 [[gnu::visibility("hidden")]] long omig_call(SlotBlock* b, const u64* args, long nr, u64 seq, u32* not_run);
 [[noreturn, gnu::visibility("hidden")]] void omig_sigreturn(void* frame);
 [[gnu::visibility("hidden")]] void omig_restorer();

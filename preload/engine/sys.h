@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the engine has instead of a C library: raw syscalls that return negative errno values, and four memory functions.
+// What the engine has instead of a C library: raw syscalls that return negative errno values, and four memory
+// functions.
 #pragma once
 
 #include <asm/unistd.h>
@@ -23,7 +24,10 @@ inline long sys(long nr, u64 a = 0, u64 b = 0, u64 c = 0, u64 d = 0, u64 e = 0, 
   register u64 r8 asm("r8") = e;
   register u64 r9 asm("r9") = f;
   long ret;
-  asm volatile("syscall" : "=a"(ret) : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9) : "rcx", "r11", "memory");
+  asm volatile("syscall"
+               : "=a"(ret)
+               : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
   return ret;
 }
 

@@ -69,14 +69,18 @@ TEST(Abandon, ThreadsGoOnFiftyTimes) {
     Links links = depart(subject, listener, nullptr, static_cast<u32>(i % 5));
     ASSERT_EQ(links.threads.size(), 5u);
     Link& leader = links.threads[static_cast<size_t>(i % 5)];
-    if (i % 2 == 0) leader.send(wire::Type::abandon);
-    else leader.close();
+    if (i % 2 == 0)
+      leader.send(wire::Type::abandon);
+    else
+      leader.close();
     for (Link& link : links.threads) {
-      if (link.fd() >= 0) { EXPECT_TRUE(link.at_end()); }
+      if (link.fd() >= 0) {
+        EXPECT_TRUE(link.at_end());
+      }
     }
     EXPECT_TRUE(links.ear->at_end());
     EXPECT_EQ(registrations(states_at_home(subject)), before);  // mask, rseq, robust list
-    EXPECT_EQ(tasks(subject.pid()).size(), 5u);  // the ear is gone
+    EXPECT_EQ(tasks(subject.pid()).size(), 5u);                 // the ear is gone
     EXPECT_EQ(descriptors(subject.pid()).size(), 3u);
     subject.say("errors");
     EXPECT_EQ(subject.line(), "errors 0 line 0");

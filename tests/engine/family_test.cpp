@@ -41,8 +41,8 @@ TEST(Fork, ChildrenServeAndEnd) {
     EXPECT_NE(child.ear->process.actions[SIGUSR1 - 1].handler, 0u);
     EXPECT_EQ(child.ear->process.actions[63].handler, child.ear->process.actions[SIGUSR1 - 1].handler);
     EXPECT_EQ(child.leader().number(SYS_getppid), away.subject.pid());
-    EXPECT_EQ(tasks(static_cast<pid_t>(pid)).size(), 2u);          // itself and its ear
-    EXPECT_EQ(descriptors(static_cast<pid_t>(pid)).size(), 6u);    // 0 1 2, its two links, its signalfd
+    EXPECT_EQ(tasks(static_cast<pid_t>(pid)).size(), 2u);        // itself and its ear
+    EXPECT_EQ(descriptors(static_cast<pid_t>(pid)).size(), 6u);  // 0 1 2, its two links, its signalfd
     EXPECT_EQ(read_anchor(static_cast<pid_t>(pid)).where, Where::away);
     const u64 status = 7 + i;
     child.leader().send(wire::Type::exit_group, status);
@@ -117,7 +117,8 @@ TEST(Threads, ComeAndGoFiftyTimes) {
     const u64 zero = 0;
     link.send(wire::Type::exit_thread, zero);
     EXPECT_TRUE(link.at_end());
-    while (tasks(away.subject.pid()).size() > 3) {}
+    while (tasks(away.subject.pid()).size() > 3) {
+    }
   }
   EXPECT_LE(slots.size(), 2u) << "slots are not used again";  // the kernel frees one a moment after the link has closed
 }
@@ -146,7 +147,8 @@ int native_status() {
   const pid_t pid = fork();
   if (pid == 0) {
     std::thread([] {
-      while (status_field(getpid(), "State").at(0) != 'Z') {}
+      while (status_field(getpid(), "State").at(0) != 'Z') {
+      }
       syscall(SYS_exit, 6);
     }).detach();
     syscall(SYS_exit, 5);
@@ -161,7 +163,8 @@ TEST(Threads, TheLastOneEndsTheProcess) {
   const u64 five = 5, six = 6;
   away.leader().send(wire::Type::exit_thread, five);
   EXPECT_TRUE(away.leader().at_end());
-  while (status_field(away.subject.pid(), "State").at(0) != 'Z') {}
+  while (status_field(away.subject.pid(), "State").at(0) != 'Z') {
+  }
   EXPECT_EQ(away.links.threads[1].number(SYS_getppid), getpid());
   away.links.threads[1].send(wire::Type::exit_thread, six);
   EXPECT_TRUE(away.ear().at_end());
@@ -237,7 +240,8 @@ TEST(Exec, FailureIsAnAnswerAndLifeGoesOn) {
   wire::Exec exec;
   exec.ignored = ~0ull;
   EXPECT_EQ(away.leader().reply(send_exec(away.leader(), exec, "/nonexistent", {"x"})).ret(), -ENOENT);
-  EXPECT_EQ(away.leader().reply(send_exec(away.leader(), {}, "/bin/true", {"x"}, {std::string(3 << 20, 'e')})).ret(), -E2BIG);
+  EXPECT_EQ(away.leader().reply(send_exec(away.leader(), {}, "/bin/true", {"x"}, {std::string(3 << 20, 'e')})).ret(),
+            -E2BIG);
   // The ear hears, aborts work, the actions are the old ones.
   ASSERT_EQ(kill(away.subject.pid(), SIGTERM), 0);
   EXPECT_EQ(away.ear().signal().si_signo, SIGTERM);
@@ -329,8 +333,10 @@ TEST(Death, TheNodeIsGone) {
     Away away(2);
     const std::string expected = "omig: the node elsewhere that process " + std::to_string(away.subject.pid()) +
                                  " was visiting is gone; the process ends (status 137)\n";
-    if (i % 4 == 3) away.ear().close();
-    else away.links.threads[static_cast<size_t>(i % 4)].close();
+    if (i % 4 == 3)
+      away.ear().close();
+    else
+      away.links.threads[static_cast<size_t>(i % 4)].close();
     const int status = away.subject.wait_status();
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     EXPECT_EQ(away.subject.errors(), expected);
@@ -345,7 +351,7 @@ TEST(Death, NonsenseIsNotGuessedAt) {
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
   };
   dies([](Away& a) { a.leader().send(static_cast<wire::Type>(77)); });
-  dies([](Away& a) { a.leader().send(wire::Type::abandon); });  // after the commit
+  dies([](Away& a) { a.leader().send(wire::Type::abandon); });                      // after the commit
   dies([](Away& a) { a.leader().send(wire::Type::go, wire::KernelSigaction{}); });  // without resume_state
   dies([](Away& a) { a.leader().send(wire::Type::call, u64{1}); });
   dies([](Away& a) {

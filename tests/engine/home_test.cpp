@@ -37,7 +37,8 @@ TEST(Home, WithWhatTheGuestChanged) {
   for (int i = 0; i < 10; ++i) {
     Subject subject({"spin"});
     // It says ready a moment before it spins.
-    while (at_home(subject)[0].regs.rip - subject.address("loop") > 10) {}
+    while (at_home(subject)[0].regs.rip - subject.address("loop") > 10) {
+    }
     Listener listener;
     std::vector<ThreadState> states;
     Links links = depart(subject, listener, &states);
@@ -97,8 +98,8 @@ TEST(Home, ABadAddressIsToldAndEverythingGoesOn) {
   EXPECT_EQ(away.subject.line(), "verdict errors=0 line=0");
 }
 
-// Out and home again, many times, with signals on the way: nothing is lost, nothing is doubled, the kernel's registrations
-// are the old ones, and the threads go on from the very instruction.
+// Out and home again, many times, with signals on the way: nothing is lost, nothing is doubled, the kernel's
+// registrations are the old ones, and the threads go on from the very instruction.
 TEST(Home, FiftyTimesWithThreadsAndSignals) {
   Subject subject({"threads", "4"});
   const std::string before = registrations(at_home(subject));
@@ -164,13 +165,15 @@ TEST(Home, AbortsDuringTheGoAreDropped) {
     Away away(2);
     std::vector<u64> seqs(3);
     for (size_t k = 0; k < 3; ++k)
-      send_resume_state(away.links.threads[k], &seqs[k], resume_state_of(away.states[k], away.links.threads[k].thread, 3), away.states[k]);
+      send_resume_state(away.links.threads[k], &seqs[k],
+                        resume_state_of(away.states[k], away.links.threads[k].thread, 3), away.states[k]);
     for (size_t k = 0; k < 3; ++k) EXPECT_EQ(away.links.threads[k].reply(seqs[k]).ret(), 0);
     const wire::KernelSigaction action = away.ear().process.actions[63];
     for (size_t k = 0; k < 2; ++k) seqs[k] = away.links.threads[k].send(wire::Type::go, action);
     // Both are at the barrier when they block the signal.
     for (size_t k = 0; k < 2; ++k) {
-      const std::string path = "/proc/" + std::to_string(away.subject.pid()) + "/task/" + std::to_string(away.states[k].tid) + "/status";
+      const std::string path =
+          "/proc/" + std::to_string(away.subject.pid()) + "/task/" + std::to_string(away.states[k].tid) + "/status";
       for (std::string blocked; blocked != "ffffffff";) {
         std::ifstream file(path);
         for (std::string line; std::getline(file, line);)
@@ -223,7 +226,8 @@ TEST(Home, ALinkThatDiesBeforeEverybodyHasGoEndsTheProcess) {
   Away away(2);
   std::vector<u64> seqs(3);
   for (size_t k = 0; k < 3; ++k)
-    send_resume_state(away.links.threads[k], &seqs[k], resume_state_of(away.states[k], away.links.threads[k].thread, 3), away.states[k]);
+    send_resume_state(away.links.threads[k], &seqs[k], resume_state_of(away.states[k], away.links.threads[k].thread, 3),
+                      away.states[k]);
   for (size_t k = 0; k < 3; ++k) EXPECT_EQ(away.links.threads[k].reply(seqs[k]).ret(), 0);
   away.links.threads[0].send(wire::Type::go, wire::KernelSigaction{});
   away.links.threads[2].send(wire::Type::go, wire::KernelSigaction{});
@@ -306,7 +310,9 @@ TEST(Relink, FailureStaysWhereItWas) {
       Links fresh = accept_links(next, 4);
       fresh.threads[leader].close();
       for (size_t k = 0; k < 4; ++k) {
-        if (k != leader) { EXPECT_TRUE(fresh.threads[k].at_end()); }
+        if (k != leader) {
+          EXPECT_TRUE(fresh.threads[k].at_end());
+        }
       }
       EXPECT_TRUE(fresh.ear->at_end());
     }
@@ -357,7 +363,9 @@ TEST(Abandon, OneThreadThatCannotLinkStopsAll) {
     Listener listener;  // takes links and never says a word
     {
       Frozen frozen(away.subject.pid());
-      if (leader == 0) { ASSERT_GT(frozen.inject(SYS_fcntl, {0, F_DUPFD, away.leader().hello.guard_first}), 0); }
+      if (leader == 0) {
+        ASSERT_GT(frozen.inject(SYS_fcntl, {0, F_DUPFD, away.leader().hello.guard_first}), 0);
+      }
       frozen.prepare(listener.port(), listener.token(), leader);
       frozen.divert();
     }

@@ -86,14 +86,20 @@ Link::Link(int fd) : fd_(fd) {
   const bool is_thread = hello.role == wire::Role::thread && hello.extra_bytes == sizeof thread;
   const bool is_ear = hello.role == wire::Role::ear && hello.extra_bytes == sizeof process;
   if (!is_thread && !is_ear) fail("a hello of the wrong size");
-  if (is_thread) read(&thread, sizeof thread);
-  else read(&process, sizeof process);
+  if (is_thread)
+    read(&thread, sizeof thread);
+  else
+    read(&process, sizeof process);
 }
 
 Link::~Link() { close(); }
 Link::Link(Link&& other) noexcept
-    : hello(other.hello), thread(other.thread), process(other.process),
-      collected(std::move(other.collected)), fd_(std::exchange(other.fd_, -1)), seq_(other.seq_) {}
+    : hello(other.hello),
+      thread(other.thread),
+      process(other.process),
+      collected(std::move(other.collected)),
+      fd_(std::exchange(other.fd_, -1)),
+      seq_(other.seq_) {}
 Link& Link::operator=(Link&& other) noexcept {
   std::swap(fd_, other.fd_);
   hello = other.hello, thread = other.thread, process = other.process, collected = other.collected, seq_ = other.seq_;
@@ -210,10 +216,13 @@ Links accept_links(Listener& listener, size_t threads) {
   Links links;
   while (links.threads.size() < threads || !links.ear) {
     Link link = listener.accept();
-    if (link.hello.role == wire::Role::ear) links.ear.emplace(std::move(link));
-    else links.threads.push_back(std::move(link));
+    if (link.hello.role == wire::Role::ear)
+      links.ear.emplace(std::move(link));
+    else
+      links.threads.push_back(std::move(link));
   }
-  std::sort(links.threads.begin(), links.threads.end(), [](const Link& a, const Link& b) { return a.hello.slot < b.hello.slot; });
+  std::sort(links.threads.begin(), links.threads.end(),
+            [](const Link& a, const Link& b) { return a.hello.slot < b.hello.slot; });
   return links;
 }
 
@@ -268,7 +277,8 @@ void come_home(Links& links, const std::vector<ThreadState>& states) {
   }
   std::vector<u64> seqs(states.size());
   for (size_t i = 0; i < states.size(); ++i)
-    send_resume_state(links.threads[i], &seqs[i], resume_state_of(states[i], links.threads[i].thread, states.size()), states[i]);
+    send_resume_state(links.threads[i], &seqs[i], resume_state_of(states[i], links.threads[i].thread, states.size()),
+                      states[i]);
   for (size_t i = 0; i < states.size(); ++i)
     if (links.threads[i].reply(seqs[i]).ret() != 0) fail("resume_state");
   const wire::KernelSigaction abort_action = links.ear->process.actions[wire::kAbortSignal - 1];

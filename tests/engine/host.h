@@ -21,7 +21,7 @@ namespace omig::test {
 class CallSpec {
  public:
   explicit CallSpec(long nr, std::vector<u64> args = {}, u32 flags = 0);
-  u32 input(const void* bytes, size_t count);             // at the next free scratch offset, before any room()
+  u32 input(const void* bytes, size_t count);  // at the next free scratch offset, before any room()
   u32 room(u32 bytes, u32 unit = 0, bool always = false, u32 length_at = ~0u);  // scratch that is sent back
   CallSpec& pointer(u32 argument, u32 scratch_offset);
   CallSpec& pointer_at(u32 scratch_where, u32 scratch_offset);
@@ -61,9 +61,9 @@ class Link {
   Result reply(u64 seq);
   Result call(const CallSpec& spec) { return reply(send_call(spec)); }
   long number(long nr, std::vector<u64> args = {}) { return call(CallSpec(nr, std::move(args))).ret(); }
-  siginfo_t signal();         // the ear's next frame must be a signal
-  bool at_end();              // waits for the end of the stream; false if something else comes
-  bool silent(int ms);        // nothing to read for so long
+  siginfo_t signal();   // the ear's next frame must be a signal
+  bool at_end();        // waits for the end of the stream; false if something else comes
+  bool silent(int ms);  // nothing to read for so long
   void close();
   int fd() const { return fd_; }
 

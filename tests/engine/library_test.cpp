@@ -29,7 +29,8 @@ struct Output {
 
 // A command with nothing but the given environment; standard output and error together.
 Output run(const std::string& command, const std::string& environment) {
-  const std::string line = "env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp " + environment + " " + command + " 2>&1";
+  const std::string line =
+      "env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp " + environment + " " + command + " 2>&1";
   FILE* pipe = popen(line.c_str(), "r");
   Output output;
   char text[4096];
@@ -78,7 +79,8 @@ TEST(Library, DisabledOrOccupiedItDoesNothing) {
   // A second copy finds the place taken by the first and leaves it alone.
   const std::string copy = "/tmp/libomig-copy-" + std::to_string(getpid()) + ".so";
   std::filesystem::copy_file(OMIG_LIBRARY, copy, std::filesystem::copy_options::overwrite_existing);
-  const Output both = run("cat /proc/self/maps", "LD_PRELOAD='" + copy + " " + OMIG_LIBRARY + "' OMIG_DIR=/nonexistent");
+  const Output both =
+      run("cat /proc/self/maps", "LD_PRELOAD='" + copy + " " + OMIG_LIBRARY + "' OMIG_DIR=/nonexistent");
   std::filesystem::remove(copy);
   EXPECT_EQ(both.status, 0);
   size_t count = 0;
@@ -147,7 +149,8 @@ TEST(Library, AFullSocketDoesNotHoldItUp) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   strcpy(address.sun_path, (announcements.directory + "/announce.sock").c_str());
-  while (sendto(fd, "x", 1, 0, reinterpret_cast<sockaddr*>(&address), sizeof address) == 1) {}
+  while (sendto(fd, "x", 1, 0, reinterpret_cast<sockaddr*>(&address), sizeof address) == 1) {
+  }
   EXPECT_EQ(errno, EAGAIN);
   EXPECT_EQ(run("timeout 10 env " + kPreload + " true", "OMIG_DIR=" + announcements.directory).status, 0);
   close(fd);
@@ -165,7 +168,9 @@ class Cell {
       _exit(1);
     }
     wait_for(SIGSTOP);
-    EXPECT_EQ(ptrace(PTRACE_SETOPTIONS, pid_, 0, PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD), 0);
+    EXPECT_EQ(ptrace(PTRACE_SETOPTIONS, pid_, 0,
+                     PTRACE_O_EXITKILL | PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE | PTRACE_O_TRACESYSGOOD),
+              0);
     ptrace(PTRACE_CONT, pid_, 0, 0);
     wait_for(SIGTRAP | PTRACE_EVENT_EXEC << 8);
     read_memory(pid_, kEngineHeadAddress, &head, sizeof head);
@@ -206,7 +211,10 @@ TEST(Cell, ABatchRunsAndStopsAtTheFirstFailure) {
   const BatchOp ops[] = {
       {SYS_getpid, {}, -1, 0},
       {SYS_close, {77}, -1, 1},
-      {SYS_mmap, {0x10'0000'0000, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0}, -1, 0},
+      {SYS_mmap,
+       {0x10'0000'0000, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0},
+       -1,
+       0},
       {SYS_munmap, {1, 1}, -1, 0},
       {SYS_getpid, {}, -1, 0},
   };
@@ -237,7 +245,9 @@ TEST(Cell, ThreadsAreMadeParked) {
   const u64 wanted = static_cast<u64>(start.tid);
   read_memory(cell.pid_, at, &start, sizeof start);
   ASSERT_GT(start.ret, 0);
-  if (wanted != 0) { EXPECT_EQ(start.ret, static_cast<long>(wanted)); }
+  if (wanted != 0) {
+    EXPECT_EQ(start.ret, static_cast<long>(wanted));
+  }
   const pid_t tid = static_cast<pid_t>(start.ret);
   int status = 0;
   ASSERT_EQ(waitpid(tid, &status, __WALL), tid);

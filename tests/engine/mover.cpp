@@ -156,7 +156,8 @@ std::vector<pid_t> tasks(pid_t pid) {
   while (dirent* entry = readdir(directory))
     if (const int tid = atoi(entry->d_name); tid > 0) found.push_back(tid);
   closedir(directory);
-  std::sort(found.begin(), found.end(), [pid](pid_t a, pid_t b) { return (a == pid) != (b == pid) ? a == pid : a < b; });
+  std::sort(found.begin(), found.end(),
+            [pid](pid_t a, pid_t b) { return (a == pid) != (b == pid) ? a == pid : a < b; });
   return found;
 }
 
@@ -195,8 +196,8 @@ Anchor read_anchor(pid_t pid) {
 
 namespace {
 
-// A call that was interrupted twice shows restart_syscall, whose memory in the kernel ends with a sigreturn. Its arguments
-// are still in the registers, and its number stands in the instruction before: mov $nr, %eax; syscall.
+// A call that was interrupted twice shows restart_syscall, whose memory in the kernel ends with a sigreturn. Its
+// arguments are still in the registers, and its number stands in the instruction before: mov $nr, %eax; syscall.
 u64 original_call(pid_t pid, const user_regs_struct& regs) {
   u8 code[7];
   read_memory(pid, regs.rip - 7, code, sizeof code);
@@ -216,8 +217,8 @@ std::string registrations(const std::vector<ThreadState>& threads) {
   std::string text;
   for (const ThreadState& t : threads) {
     char line[256];
-    snprintf(line, sizeof line, "tid %d mask %lx rseq %lx/%u/%x robust %lx/%lu fs %llx\n", t.tid, t.mask, t.rseq, t.rseq_bytes,
-             t.rseq_signature, t.robust_list, t.robust_bytes, t.regs.fs_base);
+    snprintf(line, sizeof line, "tid %d mask %lx rseq %lx/%u/%x robust %lx/%lu fs %llx\n", t.tid, t.mask, t.rseq,
+             t.rseq_bytes, t.rseq_signature, t.robust_list, t.robust_bytes, t.regs.fs_base);
     text += line;
   }
   return text;
@@ -321,7 +322,8 @@ long Frozen::inject(long nr, std::vector<u64> args) {
     must(ptrace(PTRACE_SYSCALL, tid, 0, 0) == 0, "PTRACE_SYSCALL");
     int status = 0;
     must(waitpid(tid, &status, __WALL) == tid, "waitpid");
-    if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80)) throw std::runtime_error("the gadget does not stop");
+    if (!WIFSTOPPED(status) || WSTOPSIG(status) != (SIGTRAP | 0x80))
+      throw std::runtime_error("the gadget does not stop");
   }
   iovec io{&regs, sizeof regs};
   must(ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &io) == 0, "PTRACE_GETREGSET");
@@ -331,8 +333,8 @@ long Frozen::inject(long nr, std::vector<u64> args) {
 
 void Frozen::prepare(u16 port, const u8* token, u32 leader_slot) {
   const auto map = [this](u64 at, u64 bytes) {
-    const long got = inject(SYS_mmap, {at, bytes, PROT_READ | PROT_WRITE,
-                                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
+    const long got = inject(
+        SYS_mmap, {at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
     if (got != static_cast<long>(at) && got != -EEXIST) throw std::runtime_error("mmap in the subject");
   };
   map(kAnchorAddress, kPageSize);
@@ -384,7 +386,8 @@ std::vector<u8> make_frame(const ThreadState& t, u64 frame_address) {
   SignalFrame f;
   const auto& r = t.regs;
   f.r8 = r.r8, f.r9 = r.r9, f.r10 = r.r10, f.r11 = r.r11, f.r12 = r.r12, f.r13 = r.r13, f.r14 = r.r14, f.r15 = r.r15;
-  f.rdi = r.rdi, f.rsi = r.rsi, f.rbp = r.rbp, f.rbx = r.rbx, f.rdx = r.rdx, f.rax = r.rax, f.rcx = r.rcx, f.rsp = r.rsp;
+  f.rdi = r.rdi, f.rsi = r.rsi, f.rbp = r.rbp, f.rbx = r.rbx, f.rdx = r.rdx, f.rax = r.rax, f.rcx = r.rcx,
+  f.rsp = r.rsp;
   f.rip = r.rip, f.rflags = r.eflags;
   f.cs = static_cast<u16>(r.cs), f.ss = static_cast<u16>(r.ss);
   f.sigmask = t.mask;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A mover for the engine's tests: just enough of a departure (docs/PROTOCOL.md) to bring a real process to depart_entry.
-// Independent of homed/host on purpose: two readings of one protocol find its ambiguities.
+// A mover for the engine's tests: just enough of a departure (docs/PROTOCOL.md) to bring a real process to
+// depart_entry. Independent of homed/host on purpose: two readings of one protocol find its ambiguities.
 #pragma once
 
 #include <sys/types.h>
@@ -31,8 +31,8 @@ class Subject {
   std::string line();                 // from its standard output; throws after 20 s
   std::string errors();               // what it wrote to standard error until its end
   void close_input();
-  int wait_status();                  // of its end; throws after 20 s
-  int wait_stop();                    // of its next stop (WUNTRACED) or continuation
+  int wait_status();                           // of its end; throws after 20 s
+  int wait_stop();                             // of its next stop (WUNTRACED) or continuation
   u64 address(const std::string& name) const;  // from its "ready" line: name=hex
 
  private:
@@ -59,7 +59,8 @@ struct StillInEngine : std::runtime_error {
   StillInEngine() : std::runtime_error("a thread is still in the engine") {}
 };
 
-// Every thread of a process, ptrace-stopped. Throws StillInEngine while a thread is on its way out of the engine. The leader (main thread) comes first.
+// Every thread of a process, ptrace-stopped. Throws StillInEngine while a thread is on its way out of the engine. The
+// leader (main thread) comes first.
 class Frozen {
  public:
   explicit Frozen(pid_t pid);

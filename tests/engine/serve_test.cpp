@@ -193,7 +193,8 @@ TEST(Abort, RacesWithItsCall) {
     dawdle(random() % 20000);
     abort_call(away, 0, seq);
     const Result result = away.leader().reply(seq);
-    if (result.reply.flags == wire::kReplyNotRun) ++not_run;
+    if (result.reply.flags == wire::kReplyNotRun)
+      ++not_run;
     else {
       ASSERT_EQ(result.ret(), 1);
       ++written;
@@ -202,7 +203,8 @@ TEST(Abort, RacesWithItsCall) {
     dawdle(random() % 20000);
     abort_call(away, 0, seq);
     const Result empty = away.leader().reply(seq);
-    if (empty.reply.flags == wire::kReplyNotRun) ++read_not_run;
+    if (empty.reply.flags == wire::kReplyNotRun)
+      ++read_not_run;
     else {
       ASSERT_EQ(empty.reply.flags, wire::kReplyAborted);
       ASSERT_EQ(empty.ret(), -EINTR);
@@ -228,7 +230,8 @@ TEST(Abort, BeforeItsCallMeansNotRun) {
     const u64 none = 0;
     EXPECT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, none)).ret(), 0);
     char byte = 'y';
-    const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w)).c_str(), O_WRONLY | O_CLOEXEC);
+    const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w)).c_str(),
+                        O_WRONLY | O_CLOEXEC);
     ASSERT_EQ(write(fd, &byte, 1), 1);
     close(fd);
     const Result one = away.leader().reply(first);
@@ -307,7 +310,8 @@ TEST(Abort, TooLateDoesNotDisturbTheNextCall) {
     const u64 none = 0;
     EXPECT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, none)).ret(), 0);
     EXPECT_TRUE(away.leader().silent(0));
-    const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w)).c_str(), O_WRONLY | O_CLOEXEC);
+    const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w)).c_str(),
+                        O_WRONLY | O_CLOEXEC);
     ASSERT_EQ(write(fd, "z", 1), 1);
     close(fd);
     EXPECT_EQ(away.leader().reply(seq).ret(), 1);
@@ -320,20 +324,25 @@ TEST(Abort, TheProbeFindsWhatIsThere) {
   const auto [r2, w2] = make_pipe(away.leader());
   for (int round = 0; round < 20; ++round) {
     const bool data = round % 2 == 0;
-    if (data) { EXPECT_EQ(away.leader().call(write_spec(w, "data")).ret(), 4); }
+    if (data) {
+      EXPECT_EQ(away.leader().call(write_spec(w, "data")).ret(), 4);
+    }
     const u64 first = away.leader().send_call(read_spec(r2, 1));
     wait_blocked_in(away.subject.pid(), SYS_read);
     const u64 second = away.leader().send_call(read_spec(r, 100, wire::kCallProbeOnNotRun));
     abort_call(away, 0, second);
     const u64 none = 0;
     EXPECT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, none)).ret(), 0);
-    const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w2)).c_str(), O_WRONLY | O_CLOEXEC);
+    const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w2)).c_str(),
+                        O_WRONLY | O_CLOEXEC);
     ASSERT_EQ(write(fd, "y", 1), 1);
     close(fd);
     EXPECT_EQ(away.leader().reply(first).ret(), 1);
     const Result result = away.leader().reply(second);
     EXPECT_EQ(result.reply.flags, data ? 0 : wire::kReplyNotRun);
-    if (data) { EXPECT_EQ(result.outs.at(0), "data"); }
+    if (data) {
+      EXPECT_EQ(result.outs.at(0), "data");
+    }
   }
 }
 

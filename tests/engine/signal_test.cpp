@@ -70,7 +70,8 @@ TEST(Ear, SignalsDoNotInterruptCalls) {
     EXPECT_EQ(away.ear().signal().si_signo, SIGUSR1);
   }
   EXPECT_TRUE(away.leader().silent(0));
-  const int fd = open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w)).c_str(), O_WRONLY | O_CLOEXEC);
+  const int fd =
+      open(("/proc/" + std::to_string(away.subject.pid()) + "/fd/" + std::to_string(w)).c_str(), O_WRONLY | O_CLOEXEC);
   ASSERT_EQ(write(fd, "z", 1), 1);
   close(fd);
   EXPECT_EQ(away.leader().reply(seq).ret(), 1);

@@ -69,8 +69,8 @@ int spin() {
                                       "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
   for (u64 i = 0; i < 15; ++i) pattern[i] = 0x1111'2222'3333'4444ul * (i + 1);
   for (int i = 0; i < 512; ++i) vectors[i] = static_cast<u8>(i * 7 + 3);
-  const unsigned mxcsr = 0x7f80;             // round towards zero
-  const unsigned short control = 0x0e7f;     // round towards zero, double extended
+  const unsigned mxcsr = 0x7f80;          // round towards zero
+  const unsigned short control = 0x0e7f;  // round towards zero, double extended
   memcpy(vectors + 512, &mxcsr, 4);
   memcpy(vectors + 516, &control, 2);
   const double x87[2] = {1.0, 3.141592653589793};
@@ -100,8 +100,8 @@ pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 long guarded;
 thread_local long mine;
 
-// Everything a thread has that a move could lose: TLS, errno, a mutex (owner checks), a condition variable, x87/SSE state,
-// sleeping calls, its tid.
+// Everything a thread has that a move could lose: TLS, errno, a mutex (owner checks), a condition variable, x87/SSE
+// state, sleeping calls, its tid.
 void* busy(void* argument) {
   const long number = reinterpret_cast<long>(argument);
   const long tid = syscall(SYS_gettid);
@@ -123,7 +123,9 @@ void* busy(void* argument) {
     errno = 0;
     if (close(-1) != -1 || errno != EBADF) wrong(__LINE__);
     if (syscall(SYS_gettid) != tid) wrong(__LINE__);
-    if (pthread_mutex_lock(&checked) != 0 || pthread_mutex_lock(&checked) != EDEADLK || pthread_mutex_unlock(&checked) != 0) wrong(__LINE__);
+    if (pthread_mutex_lock(&checked) != 0 || pthread_mutex_lock(&checked) != EDEADLK ||
+        pthread_mutex_unlock(&checked) != 0)
+      wrong(__LINE__);
     pthread_mutex_lock(&mutex);
     ++guarded;
     if (rounds % 16 == 0) pthread_cond_broadcast(&condition);
@@ -149,7 +151,7 @@ int threads(int count) {
   stack.ss_sp = alternate;
   stack.ss_size = sizeof alternate;
   sigaltstack(&stack, nullptr);
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = count_signal;
   action.sa_flags = SA_RESTART | SA_ONSTACK;
   for (int signal : {SIGUSR1, SIGUSR2, kLastSignal}) sigaction(signal, &action, nullptr);
@@ -158,7 +160,8 @@ int threads(int count) {
   sigset_t mask, old;
   sigfillset(&mask);
   pthread_sigmask(SIG_BLOCK, &mask, &old);  // only the main thread takes signals: it has the alternate stack
-  for (long i = 0; i < count; ++i) pthread_create(&all[static_cast<size_t>(i)], nullptr, busy, reinterpret_cast<void*>(i));
+  for (long i = 0; i < count; ++i)
+    pthread_create(&all[static_cast<size_t>(i)], nullptr, busy, reinterpret_cast<void*>(i));
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
   while (started != count) sched_yield();
   ready();

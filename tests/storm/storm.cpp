@@ -36,7 +36,8 @@ class Storm {
  public:
   explicit Storm(const Options& options) : options_(options), lab_(options.nodes) {
     for (const Program& program : programs())
-      if (program.stays.empty() && program.known_limit.empty() && !program.timed && program.name.find(options.only) != std::string_view::npos)
+      if (program.stays.empty() && program.known_limit.empty() && !program.timed &&
+          program.name.find(options.only) != std::string_view::npos)
         candidates_.push_back(program);
     if (candidates_.empty())
       throw std::runtime_error("no program of the table has \"" + options.only + "\" in its name");
