@@ -138,6 +138,7 @@ void Cell::create(const CellRequest& request) {
 }
 
 int Cell::ask_init(int number) {
+  const std::lock_guard one_at_a_time(*asking_);
   int result = -EPIPE;
   if (write(init_socket_.get(), &number, sizeof number) != sizeof number) return -EPIPE;
   if (read(init_socket_.get(), &result, sizeof result) != sizeof result) return -EPIPE;

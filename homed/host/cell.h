@@ -3,6 +3,8 @@
 // instruction, traced by the calling thread. Made without root (GUEST.md); needs user namespaces.
 #pragma once
 
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,8 @@ class Cell {
  private:
   int ask_init(int number);
   Fd init_socket_;
+  std::unique_ptr<std::mutex> asking_ =
+      std::make_unique<std::mutex>();  // births and the tracer ask; answers carry no name
 };
 
 // Options every guest thread is traced with.
