@@ -16,7 +16,7 @@
 
 namespace omig::cluster {
 
-inline constexpr i64 kAliveFor_ms = 4'000;  // no news for longer: taken as dead
+inline constexpr i64 kAliveFor_ms = 10'000;  // no news for longer: taken as dead (virtual machines stand still for seconds)
 inline constexpr i64 kForgetAfter_ms = 600'000;
 inline constexpr size_t kMaxWindow = 4096;  // nodes; beyond it newcomers are not kept
 
