@@ -35,10 +35,11 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
     int status = 0;
     const pid_t got = waitpid(tid, &status, __WALL | WNOHANG);
     if (got == tid && !WIFSTOPPED(status)) {
-      *reason = "it ended";
       tids_.pop_back();
       sleeps_.pop_back();
       held_signals_.pop_back();
+      if (tid != pid_) return true;  // only this thread has ended
+      *reason = "it ended";
       return false;
     }
     if (got == tid) {

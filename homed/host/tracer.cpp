@@ -412,22 +412,26 @@ void Visit::on_death(pid_t tid, int status) {
       if (tid == cell_.init) {  // the whole pid namespace is gone
         for (auto& [pid, guest] : guests_) guest->ending = true;
       }
-      return;
-    }
-    t = it->second;
-    threads_.erase(it);
-    Guest* guest = t->guest;
-    if (guest->pid == tid) {
-      over = guests_[guest->home_pid];
+      for (auto& [pid, guest] : guests_) {
+        if (guest->pid == tid) over = guest;  // unknown as a thread, but it was a guest: home must hear of it
+      }
+      if (!over) return;
     } else {
-      // Its link stays: were it closed before the deputy has heard of a common end (exit_group, die), the deputy would
-      // take us for dead.
-      std::erase_if(guest->ended, [](const auto& each) { return closed_by_deputy(each->link.get()); });
-      guest->ended.push_back(t);
-      guest->threads.erase(tid);
+      t = it->second;
+      threads_.erase(it);
+      Guest* guest = t->guest;
+      if (guest->pid == tid) {
+        over = guests_[guest->home_pid];
+      } else {
+        // Its link stays: were it closed before the deputy has heard of a common end (exit_group, die), the deputy
+        // would take us for dead.
+        std::erase_if(guest->ended, [](const auto& each) { return closed_by_deputy(each->link.get()); });
+        guest->ended.push_back(t);
+        guest->threads.erase(tid);
+      }
     }
   }
-  if (t->birth && t->birth->born) t->birth->born->set_value(false);
+  if (t && t->birth && t->birth->born) t->birth->born->set_value(false);
   if (over) finish_guest(over, status);
 }
 
