@@ -248,11 +248,10 @@ bool Visit::special_sigaction(const std::shared_ptr<GuestThread>& t, const secco
     answer_continue(n.id);  // the kernel says what is wrong with it
     return true;
   }
-  constexpr u64 kIgnore = 1, kRestorer = 0x04000000;
+  constexpr u64 kIgnore = 1;
   wire::KernelSigaction at_home;
   at_home.handler = action.handler == kIgnore ? kIgnore : 0;
   at_home.flags = action.flags & (SA_NOCLDSTOP | SA_NOCLDWAIT);
-  (void)kRestorer;
   const wire::Reloc reloc{1, 0};
   begin_call(*t, false);
   home_call(*t, SYS_rt_sigaction, {SIGCHLD, 0, 0, 8}, {reinterpret_cast<const u8*>(&at_home), sizeof at_home},
