@@ -30,7 +30,7 @@ inline i64 clock_ns(clockid_t clock) {
 class Homecoming {
  public:
   Homecoming(Visit& visit, Guest& guest, const image::Image& image) : visit_(visit), guest_(guest), image_(image) {
-    for (auto& [tid, t] : guest.threads) by_home_tid_[t->home_tid] = t;
+    for (const auto& t : visit.threads_of(guest)) by_home_tid_[t->home_tid] = t;
     lead_ = by_home_tid_.at(image.threads.front().tid);
   }
 

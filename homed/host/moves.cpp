@@ -74,7 +74,7 @@ void Visit::take_pending_from_home(const std::vector<image::Pending>& pending) {
     memcpy(&signal, p.siginfo, sizeof signal);
     const u64 input[3] = {1ull << (signal - 1), 0, 0};  // mask, and a time-out of nothing
     const wire::Reloc relocs[] = {{0, 0}, {2, 8}};
-    for (auto& [tid, t] : guest.threads) {
+    for (const auto& t : threads_of(guest)) {
       if (t->home_tid == p.tid)
         home_call(*t, SYS_rt_sigtimedwait, {0, 0, 0, 8}, {reinterpret_cast<const u8*>(input), sizeof input}, relocs);
     }
@@ -84,11 +84,7 @@ void Visit::take_pending_from_home(const std::vector<image::Pending>& pending) {
 // On the tracer thread, everything frozen. What only the threads themselves can tell is asked by injected calls;
 // afterwards each has its normalised registers back and could go on.
 bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason) {
-  std::vector<std::shared_ptr<GuestThread>> threads;
-  {
-    const std::lock_guard lock(mutex_);
-    for (auto& [tid, t] : guest.threads) threads.push_back(t);
-  }
+  std::vector<std::shared_ptr<GuestThread>> threads = threads_of(guest);
   std::sort(threads.begin(), threads.end(),
             [&](const auto& a, const auto& b) { return (a->tid == guest.pid) > (b->tid == guest.pid); });
   image->header = guest.header;
@@ -274,7 +270,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"cpu_flags", cpu_flags()},
       {"vdso", vdso_sha256()},
       {"rss_bytes", rss_bytes(guest->pid)},
-      {"threads", guest->threads.size()},
+      {"threads", threads_of(*guest).size()},
       {"monotonic_ns", clock_ns(CLOCK_MONOTONIC) + options_.monotonic_offset_ns},
       {"boottime_ns", clock_ns(CLOCK_BOOTTIME) + options_.boottime_offset_ns},
       {"boot_id", options_.monotonic_offset_ns == 0 ? read_file("/proc/sys/kernel/random/boot_id", 64) : ""},
@@ -316,7 +312,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       guest->coming_home = true;  // the ends of the links are expected
     }
     std::map<GuestThread*, u64> seqs;
-    for (auto& [tid, t] : guest->threads) {
+    for (const auto& t : threads_of(*guest)) {
       wire::Relink relink;
       relink.port = conversation.port;
       relink.leader = t->home_tid == image.threads.front().tid ? 1 : 0;

@@ -99,6 +99,11 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
     }
   }
   deputy_gone(*guest);
+  {
+    const std::lock_guard lock(mutex_);
+    guest->ear_over = true;
+  }
+  let_go(*guest);
 }
 
 bool Visit::exclude(Guest& guest, u64 mask, milliseconds timeout) {

@@ -337,7 +337,9 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
   const bool shares_oddly = !thread && ((flags & (CLONE_FILES | CLONE_FS | CLONE_SIGHAND)) != 0 ||
                                         ((flags & CLONE_VM) != 0 && (flags & CLONE_VFORK) == 0));
   // Answers the call without executing it.
-  const auto refuse = [this, t](long error) {
+  const auto refuse = [this, t, nr](long error) {
+    fmt::print(stderr, "omig-host: {}: no child by call {} here: {}\n", t->guest->home_pid, nr,
+               strerror(static_cast<int>(-error)));
     on_tracer([&] {
       user_regs_struct regs{};
       t->in_trace_stop = false;

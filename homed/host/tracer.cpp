@@ -83,6 +83,13 @@ std::shared_ptr<GuestThread> Visit::find_thread(pid_t tid) {
   return it == threads_.end() ? nullptr : it->second;
 }
 
+std::vector<std::shared_ptr<GuestThread>> Visit::threads_of(const Guest& guest) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<GuestThread>> threads;
+  for (const auto& [tid, t] : guest.threads) threads.push_back(t);
+  return threads;
+}
+
 std::shared_ptr<Guest> Visit::find_guest(i32 home_pid) {
   const std::lock_guard lock(mutex_);
   const auto it = guests_.find(home_pid);
@@ -107,7 +114,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
     auto t = std::make_shared<GuestThread>();
     t->home_tid = image.threads[i].tid;
     t->tid = tids.at(t->home_tid);
-    t->guest = guest.get();
+    t->guest = guest;
     t->slot = links[i].hello.slot;
     t->seq = first_seq();
     t->link = std::move(links[i].fd);
@@ -360,7 +367,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   std::shared_ptr<Guest> newborn;
   {
     const std::lock_guard lock(mutex_);
-    Guest* guest = parent.guest;
+    std::shared_ptr<Guest> guest = parent.guest;
     if (!birth->thread) {
       newborn = std::make_shared<Guest>(options_.state_dir);
       newborn->home_pid = birth->home_tid;
@@ -380,7 +387,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
         ++parent.guest->vfork_children;
       }
       guests_[newborn->home_pid] = newborn;
-      guest = newborn.get();
+      guest = newborn;
     }
     t->guest = guest;
     t->status = Fd(open_status(guest->pid, child));
@@ -419,7 +426,7 @@ void Visit::on_death(pid_t tid, int status) {
     } else {
       t = it->second;
       threads_.erase(it);
-      Guest* guest = t->guest;
+      Guest* guest = t->guest.get();
       if (guest->pid == tid) {
         over = guests_[guest->home_pid];
       } else {
@@ -450,17 +457,30 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
     const u64 signal = static_cast<u64>(WTERMSIG(status));
     ear_frame(*guest, wire::Type::die, 0, &signal, sizeof signal);
   }
-  const std::lock_guard lock(mutex_);
-  for (auto& [tid, t] : guest->threads) threads_.erase(tid);
-  if (guest->vfork_parent != 0) {
-    for (auto& [pid, other] : guests_) {
-      if (other->pid == guest->vfork_parent && other->vfork_children > 0) --other->vfork_children;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [tid, t] : guest->threads) threads_.erase(tid);
+    if (guest->vfork_parent != 0) {
+      for (auto& [pid, other] : guests_) {
+        if (other->pid == guest->vfork_parent && other->vfork_children > 0) --other->vfork_children;
+      }
     }
+    guests_.erase(guest->home_pid);
+    guest->over = true;
   }
-  guests_.erase(guest->home_pid);
+  let_go(*guest);
   cell_.reap_inside();
-  // The links stay open until the deputy has closed its ends (ear_loop holds the guest): it must not take their end for
-  // the death of this node before it has read its last order (exit_group, die).
+}
+
+// The links stay open until the deputy has closed its ends, which is when the ear's loop is over: it must not take
+// their end for the death of this node before it has read its last order (exit_group, die).
+void Visit::let_go(Guest& guest) {
+  std::map<pid_t, std::shared_ptr<GuestThread>> threads;
+  std::vector<std::shared_ptr<GuestThread>> ended;
+  const std::lock_guard lock(mutex_);
+  if (!guest.over || !guest.ear_over) return;
+  threads.swap(guest.threads);
+  ended.swap(guest.ended);
 }
 
 bool Visit::freeze(Guest& guest, std::string* reason) {

@@ -48,7 +48,7 @@ struct Guest;
 struct GuestThread {
   pid_t tid = 0;  // here
   i32 home_tid = 0;
-  Guest* guest = nullptr;
+  std::shared_ptr<Guest> guest;  // owned: a worker may still hold this thread when its guest is long gone
   u32 slot = 0;
   Fd link;
   Fd status;  // /proc/.../status, for the masks
@@ -125,6 +125,7 @@ struct Guest {
   int vfork_children = 0;     // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
+  bool over = false, ear_over = false;  // when both, let_go() breaks the circle guest -> threads -> guest
   bool parted = false;  // its deputy knows that this visit is over, or is itself gone
 
   explicit Guest(const std::string& state_dir) : files(state_dir) {}
@@ -170,6 +171,7 @@ class Visit {
   void on_birth_event(GuestThread& parent, int event);
   void bind_child(GuestThread& parent, pid_t child);
   void finish_guest(std::shared_ptr<Guest> guest, int status);
+  void let_go(Guest& guest);
   void resume(GuestThread& t, int signal = 0);
   bool freeze(Guest& guest, std::string* reason);  // on the tracer thread
   void unfreeze(Guest& guest);
@@ -246,6 +248,7 @@ class Visit {
   u64 first_seq() const { return static_cast<u64>(options_.moves) << 32; }
   std::shared_ptr<GuestThread> find_thread(pid_t tid);
   std::shared_ptr<Guest> find_guest(i32 home_pid);
+  std::vector<std::shared_ptr<GuestThread>> threads_of(const Guest& guest);
 
   VisitOptions options_;
   Cell cell_;

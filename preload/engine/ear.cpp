@@ -140,10 +140,13 @@ bool changing_place() {
 
 void take_next_link(SlotBlock& ear) {
   Private& st = state();
-  const i32 next = __atomic_exchange_n(&st.ear_next_fd, 0, __ATOMIC_SEQ_CST);
+  // Another thread may fork at any moment, and the child closes what is noted: so each descriptor is noted as long as it
+  // is open. The lock would not do: who stops the ear holds it.
+  const i32 next = __atomic_load_n(&st.ear_next_fd, __ATOMIC_SEQ_CST);
   if (next == 0) return;
-  close_fd(&st.ear_fd);
+  sys(__NR_close, st.ear_fd - 1);
   __atomic_store_n(&st.ear_fd, next, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&st.ear_next_fd, 0, __ATOMIC_SEQ_CST);
   ear.link_fd = next;
   ear.input_used = ear.input_taken = 0;
 }

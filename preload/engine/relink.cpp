@@ -107,8 +107,10 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
     close_fd(&b.next_link_fd);
     return send_reply(b, frame.seq, kClosed);
   }
+  lock();  // a fork by a thread that is further may not copy the descriptor while nobody has noted it
   close_fd(&b.link_fd);
   b.link_fd = __atomic_exchange_n(&b.next_link_fd, 0, __ATOMIC_SEQ_CST);
+  unlock();
   b.input_used = b.input_taken = 0;
   return relink.leader ? send_reply(b, running_seq, 0) : 0;
 }

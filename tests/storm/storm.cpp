@@ -84,8 +84,8 @@ class Storm {
     if (problems.empty()) return;
     failures_++;
     std::lock_guard lock(mutex_);
-    fmt::print("storm: {} failed, run seed {}\n{}moves: {}\n{}\n", program.name, plan.seed, problems,
-               fmt::join(got.moves, ", "), options_.keep_going ? "" : lab_.logs());
+    fmt::print("storm: {} failed, run seed {}\n{}moves: {}\nits stderr: {}\n{}\n", program.name, plan.seed, problems,
+               fmt::join(got.moves, ", "), got.outcome.err, options_.keep_going ? "" : lab_.logs());
     std::fflush(stdout);
   }
 
