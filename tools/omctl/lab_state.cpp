@@ -166,9 +166,10 @@ namespace {
 struct Hierarchy {
   fs::path mount;
   bool v2 = false;
+  bool cpu = false;  // v1: has the cpu controller; v2: may have
 };
 
-// The mounts on which CPU shares may be set: a v1 hierarchy with the cpu controller, the v2 one.
+// The mounts that may serve: v1 hierarchies with the cpu or the pids controller, the v2 one.
 std::vector<Hierarchy> hierarchies() {
   std::vector<Hierarchy> found;
   std::istringstream mounts(read_text("/proc/self/mounts"));
@@ -176,9 +177,11 @@ std::vector<Hierarchy> hierarchies() {
     std::istringstream fields(line);
     std::string device, place, type, options;
     fields >> device >> place >> type >> options;
-    if (type == "cgroup2") found.push_back({place, true});
-    if (type == "cgroup" && ("," + options + ",").find(",cpu,") != std::string::npos)
-      found.insert(found.begin(), {place, false});
+    if (type == "cgroup2") found.push_back({place, true, true});
+    if (type != "cgroup") continue;
+    const bool cpu = ("," + options + ",").find(",cpu,") != std::string::npos;
+    const bool pids = ("," + options + ",").find(",pids,") != std::string::npos;
+    if (cpu || pids) found.insert(found.begin(), {place, false, cpu});
   }
   return found;
 }
@@ -221,9 +224,13 @@ std::vector<fs::path> all_cgroup_roots() {
   return roots;
 }
 
-CgroupPlan plan_cgroups() {
-  std::string problem = "no cgroup hierarchy with the cpu controller is mounted";
+// Without CPU shares the lab keeps away from the cpu controller, and so from the scheduler: on Linux 6.18 a nested group
+// whose threads sleep and wake all the time on several CPUs gains credit without end, and nothing else runs for seconds.
+CgroupPlan plan_cgroups(bool cpu_shares) {
+  std::string problem = cpu_shares ? "no cgroup hierarchy with the cpu controller is mounted"
+                                   : "no cgroup hierarchy with the pids controller is mounted";
   for (const Hierarchy& each : hierarchies()) {
+    if (!each.v2 && each.cpu != cpu_shares) continue;
     if (!each.v2) {
       if (access(each.mount.c_str(), W_OK) == 0) return {each.mount, ""};
       problem = fmt::format("{} is not writable for this user", each.mount.string());
@@ -238,11 +245,10 @@ CgroupPlan plan_cgroups() {
     }
     for (const fs::path& candidate : candidates) {
       if (access(candidate.c_str(), W_OK) != 0 || access((candidate / "cgroup.procs").c_str(), W_OK) != 0) {
-        problem =
-            fmt::format("no cgroup with the cpu controller was delegated to this user under {}", each.mount.string());
+        problem = fmt::format("no cgroup was delegated to this user under {}", each.mount.string());
         continue;
       }
-      if (v2_grants_cpu(candidate)) return {candidate, ""};
+      if (!cpu_shares || v2_grants_cpu(candidate)) return {candidate, ""};
       problem = fmt::format("{} does not grant the cpu controller to its children", candidate.string());
     }
   }
@@ -285,7 +291,7 @@ void make_cgroups(const Lab& lab) {
     if (mkdir(each.c_str(), 0755) != 0 && errno != EEXIST)
       throw LabError(fmt::format("cannot make the cgroup {}: {}", each.string(), errno_text()));
     // On v2 the lab's cgroup has to hand the controller on to the nodes'.
-    if (each == lab.cgroup && fs::exists(each / "cgroup.controllers")) v2_grants_cpu(each);
+    if (lab.cpu_percent && each == lab.cgroup && fs::exists(each / "cgroup.controllers")) v2_grants_cpu(each);
     if (each != lab.cgroup && each != bridge_cgroup(lab) && lab.cpu_percent) limit_cpu(each, *lab.cpu_percent);
   }
 }

@@ -89,7 +89,7 @@ struct CgroupPlan {
   fs::path parent;      // where omig-lab-TAG goes; empty: there is no place
   std::string problem;  // why there is none
 };
-CgroupPlan plan_cgroups();
+CgroupPlan plan_cgroups(bool cpu_shares);
 std::vector<fs::path> all_cgroup_roots();  // where one of our names may be found, whatever lab.json says
 std::string cgroup_name(const fs::path& dir);
 // The holder of the bridge's network counts to no node's share, but has to be found when it is to end.

@@ -181,7 +181,7 @@ Lab plan(const Options& options) {
     fmt::print(stderr, "omctl lab: --rate needs network namespaces (root): the nodes talk at full speed\n");
     lab.rate_mbit.reset();
   }
-  CgroupPlan cgroups = plan_cgroups();
+  CgroupPlan cgroups = plan_cgroups(options.cpu_percent.has_value());
   if (!cgroups.parent.empty()) {
     lab.cgroup = cgroups.parent / cgroup_name(lab.dir);
     lab.cpu_percent = options.cpu_percent;
