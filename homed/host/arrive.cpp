@@ -28,6 +28,7 @@
 #include "homed/host/restore.h"
 #include "homed/host/visit.h"
 #include "lib/base/paths.h"
+#include "lib/base/patience.h"
 
 namespace omig::host {
 namespace {
@@ -196,17 +197,19 @@ class Arriving {
   // The mover may be dead by now (its conversation ended): if that was before it diverted the threads, nobody will ever
   // link.
   std::optional<Arrival> wait_for_link(wire::Role role, i32 pid, i32 tid) {
-    auto give_up = SteadyClock::now() + kLinkTimeout;
+    Patience patience(kLinkTimeout);
+    std::optional<Arrival> link;
     bool mover_gone = false;
-    while (SteadyClock::now() < give_up) {
-      if (auto link = visit_->door().wait(role, pid, tid, milliseconds(100))) return link;
+    patience.until([&](milliseconds slice) {
+      link = visit_->door().wait(role, pid, tid, slice);
       pollfd conversation{options_.conversation.get(), POLLIN, 0};
       if (!mover_gone && poll(&conversation, 1, 0) > 0) {
         mover_gone = true;
-        give_up = std::min(give_up, SteadyClock::now() + kOrphanTimeout);
+        patience.shorten(kOrphanTimeout);
       }
-    }
-    return std::nullopt;
+      return link.has_value();
+    });
+    return link;
   }
 
   void commit() {
@@ -234,9 +237,12 @@ class Arriving {
     wire::Running running;
     options_.node.copy(running.node, sizeof running.node - 1);
     wire::Reply reply;
+    std::vector<u8> ignored;
     const int lead = links.front().fd.get();
+    // No time-out here: as soon as `running` is sent the deputy may commit, and then giving up would lose the program.
+    // It answers or its link ends (keepalive sees to that if its node is gone); only these two tell what happened.
     if (!send_frame(lead, wire::Type::running, 1, &running, sizeof running) ||
-        !receive_reply_within(lead, 1, &reply, milliseconds(5000)) || reply.ret != 0) {
+        !receive_reply(lead, 1, &reply, &ignored) || reply.ret != 0) {
       throw std::runtime_error("its deputy did not confirm");
     }
     visit_->adopt(image_, tids_, std::move(listener), std::move(links), std::move(*ear), file_ids_);

@@ -10,9 +10,28 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <stdexcept>
 
+#include "lib/base/patience.h"
+
 namespace omig::host {
+
+namespace {
+
+// The same figures as the deputy's end (preload/engine/link.cpp): a node that vanished without a word is noticed within
+// about 25 seconds, also by those who only wait for its answer.
+void set_keepalive(int fd) {
+  const auto set = [fd](int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 10);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 5);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 25'000);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+}  // namespace
 
 Doorway::Doorway(std::array<u8, 4> address, const Token& token, std::function<void(Fd)> on_commander)
     : token_(token), on_commander_(std::move(on_commander)) {
@@ -36,8 +55,7 @@ void Doorway::accept_loop() {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       return;
     }
-    const int one = 1;
-    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    set_keepalive(fd.get());
     // A stranger who says nothing must not keep others waiting.
     std::thread([this, moved = std::make_shared<Fd>(std::move(fd))] { greet(std::move(*moved)); }).detach();
   }
@@ -66,16 +84,17 @@ std::optional<Arrival> Doorway::wait(wire::Role role, i32 pid, i32 tid, millisec
   std::unique_lock lock(mutex_);
   // Started with the first wait: until then the host is single threaded, which its helpers' forks rely on.
   if (!thread_.joinable()) thread_ = std::thread([this] { accept_loop(); });
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
-  for (;;) {
-    for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
-      if (it->hello.role != role || it->hello.pid != pid || (tid != 0 && it->hello.tid != tid)) continue;
-      Arrival arrival = std::move(*it);
-      waiting_.erase(it);
-      return arrival;
-    }
-    if (changed_.wait_until(lock, deadline) == std::cv_status::timeout) return std::nullopt;
-  }
+  const auto wanted = [&](const Arrival& a) {
+    return a.hello.role == role && a.hello.pid == pid && (tid == 0 || a.hello.tid == tid);
+  };
+  auto it = waiting_.end();
+  const auto has_come = [&] { return (it = std::ranges::find_if(waiting_, wanted)) != waiting_.end(); };
+  Patience patience(timeout);
+  if (!patience.until([&](milliseconds slice) { return changed_.wait_for(lock, slice, has_come); }))
+    return std::nullopt;
+  Arrival arrival = std::move(*it);
+  waiting_.erase(it);
+  return arrival;
 }
 
 bool send_bytes(int fd, const void* data, size_t bytes) {
@@ -144,7 +163,9 @@ bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output,
 
 bool receive_reply_within(int fd, u64 seq, wire::Reply* reply, milliseconds timeout) {
   pollfd waiting{fd, POLLIN, 0};
-  if (poll(&waiting, 1, static_cast<int>(timeout.count())) != 1) return false;
+  Patience patience(timeout);
+  if (!patience.until([&](milliseconds slice) { return poll(&waiting, 1, static_cast<int>(slice.count())) == 1; }))
+    return false;
   std::vector<u8> ignored;
   return receive_reply(fd, seq, reply, &ignored);
 }

@@ -22,6 +22,7 @@
 #include "homed/host/proc.h"
 #include "homed/host/restore.h"
 #include "homed/host/visit.h"
+#include "lib/base/patience.h"
 #include "lib/image/layout.h"
 #include "lib/image/sigframe.h"
 
@@ -48,9 +49,9 @@ std::vector<image::Pending> decoded(std::vector<image::Pending> list) {
 // of the ones that now wait at home. Bounded: a signal that no thread takes travels as pending.
 bool Visit::silence(Guest& guest) {
   if (!exclude(guest, ~0ull, kQuick)) return false;
-  const auto deadline = SteadyClock::now() + std::chrono::milliseconds(20);
-  for (bool waiting = true; waiting && SteadyClock::now() < deadline;) {
-    waiting = false;
+  Patience patience(std::chrono::milliseconds(20));
+  patience.until([&](milliseconds) {
+    bool waiting = false;
     {
       const std::lock_guard lock(mutex_);
       for (auto& [tid, t] : guest.threads) {
@@ -62,7 +63,8 @@ bool Visit::silence(Guest& guest) {
       }
     }
     if (waiting) std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
+    return !waiting;
+  });
   return true;
 }
 
@@ -96,22 +98,12 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   for (const auto& t : threads) {
     image::Thread thread;
     for (const image::Pending& p : decoded(peek_pending(t->tid, t->home_tid, false))) image->pending.push_back(p);
-    if (t->held_signal != 0) {
-      siginfo_t info{};
-      ptrace(PTRACE_GETSIGINFO, t->tid, 0, &info);
-      image::Pending held;
-      held.tid = t->home_tid;
-      memcpy(held.siginfo, &info, sizeof info);
-      image->pending.push_back(held);
-      guest.held.push_back(held);
-    }
     if (!capture_thread(t->tid, &thread)) {
       *reason = "it ended";
       return false;
     }
     thread.tid = t->home_tid;
-    normalise_restart(guest.pid, &thread, t->held_signal != 0);
-    t->held_signal = 0;
+    normalise_restart(guest.pid, &thread, false);
     if (t->sleep_deadline_ns != 0) {
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);
     }

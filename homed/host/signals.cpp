@@ -19,6 +19,7 @@
 
 #include "homed/host/proc.h"
 #include "homed/host/visit.h"
+#include "lib/base/patience.h"
 
 namespace omig::host {
 namespace {
@@ -115,7 +116,9 @@ bool Visit::exclude(Guest& guest, u64 mask, milliseconds timeout) {
     guest.ear_acks[seq] = done;
   }
   if (!ear_frame(guest, wire::Type::exclude, seq, &mask, sizeof mask)) return false;
-  return done->get_future().wait_for(timeout) == std::future_status::ready;
+  const auto answered = done->get_future();
+  Patience patience(timeout);
+  return patience.until([&](milliseconds slice) { return answered.wait_for(slice) == std::future_status::ready; });
 }
 
 void Visit::kick(GuestThread& t) {
@@ -251,11 +254,8 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
     return;
   }
   signal = stop_instead(t, signal);
-  if (t.guest->freezing) {
-    t.held_signal = signal;
-    t.frozen = true;
-    return;
-  }
+  // It takes the signal and stops again, before the handler's first instruction; this stop has used up the freeze's.
+  if (t.guest->freezing) ptrace(PTRACE_INTERRUPT, t.tid, 0, 0);
   resume(t, signal);
 }
 

@@ -19,11 +19,13 @@
 
 #include "homed/host/proc.h"
 #include "homed/host/visit.h"
+#include "lib/base/patience.h"
 
 namespace omig::host {
 namespace {
 
 constexpr milliseconds kBirthTimeout{20'000};
+constexpr milliseconds kBornTimeout{5'000};
 
 }  // namespace
 
@@ -424,7 +426,8 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
     set_registers(t->tid, regs);
     resume(*t);
   });
-  born.wait_for(std::chrono::seconds(5));
+  Patience patience(kBornTimeout);
+  patience.until([&](milliseconds slice) { return born.wait_for(slice) == std::future_status::ready; });
 }
 
 }  // namespace omig::host

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blocking half of peer.h. Every wait is a poll with what is left of the caller's time, and every transfer is
+// The blocking half of peer.h. Every wait is a poll that is charged to the caller's patience, and every transfer is
 // MSG_DONTWAIT, so that a peer that trickles bytes cannot hold us longer than one that sends none.
 #include "lib/link/peer.h"
 
@@ -13,32 +13,32 @@
 #include <cerrno>
 #include <cstring>
 
+#include "lib/base/patience.h"
+
 namespace omig {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 void explain(std::string* error, std::string text) {
   if (error != nullptr) *error = std::move(text);
 }
 
-// True: ready. False: errno says why (ETIMEDOUT at the deadline).
-bool wait_for(int fd, short events, Clock::time_point deadline) {
+// True: ready. False: errno says why (ETIMEDOUT when the patience is over).
+bool wait_for(int fd, short events, Patience& patience) {
+  pollfd entry{fd, events, 0};
   for (;;) {
-    const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now()).count();
-    pollfd entry{fd, events, 0};
-    const int ready = poll(&entry, 1, left <= 0 ? 0 : static_cast<int>(left));
+    const int ready =
+        patience.spend([&](milliseconds slice) { return poll(&entry, 1, static_cast<int>(slice.count())); });
     if (ready > 0) return true;
-    if (ready == 0 && Clock::now() >= deadline) {
+    if (ready < 0 && errno != EINTR) return false;
+    if (patience.over()) {
       errno = ETIMEDOUT;
       return false;
     }
-    if (ready < 0 && errno != EINTR) return false;
   }
 }
 
-bool read_until(int fd, void* data, size_t bytes, Clock::time_point deadline) {
+bool read_until(int fd, void* data, size_t bytes, Patience& patience) {
   auto* at = static_cast<u8*>(data);
   while (bytes > 0) {
     const ssize_t got = recv(fd, at, bytes, MSG_DONTWAIT);
@@ -49,7 +49,7 @@ bool read_until(int fd, void* data, size_t bytes, Clock::time_point deadline) {
       errno = 0;
       return false;
     } else if (errno == EAGAIN) {
-      if (!wait_for(fd, POLLIN, deadline)) return false;
+      if (!wait_for(fd, POLLIN, patience)) return false;
     } else if (errno != EINTR) {
       return false;
     }
@@ -57,7 +57,7 @@ bool read_until(int fd, void* data, size_t bytes, Clock::time_point deadline) {
   return true;
 }
 
-bool write_until(int fd, const void* data, size_t bytes, Clock::time_point deadline) {
+bool write_until(int fd, const void* data, size_t bytes, Patience& patience) {
   auto* at = static_cast<const u8*>(data);
   while (bytes > 0) {
     const ssize_t put = send(fd, at, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -65,7 +65,7 @@ bool write_until(int fd, const void* data, size_t bytes, Clock::time_point deadl
       at += put;
       bytes -= static_cast<size_t>(put);
     } else if (errno == EAGAIN) {
-      if (!wait_for(fd, POLLOUT, deadline)) return false;
+      if (!wait_for(fd, POLLOUT, patience)) return false;
     } else if (errno != EINTR) {
       return false;
     }
@@ -75,6 +75,76 @@ bool write_until(int fd, const void* data, size_t bytes, Clock::time_point deadl
 
 std::string ended_because() {
   return errno == 0 ? "it closed the connection (is its cluster.key the same as ours?)" : std::strerror(errno);
+}
+
+Fd connect_within(const Endpoint& to, Patience& patience, std::string* error) {
+  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const sockaddr_in in = to.to_sockaddr();
+  const auto fail = [&](int code) {
+    explain(error, "cannot connect to " + to.text() + ": " + std::strerror(code));
+    return Fd();
+  };
+  if (!fd) return fail(errno);
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&in), sizeof(in)) != 0) {
+    if (errno != EINPROGRESS) return fail(errno);
+    if (!wait_for(fd.get(), POLLOUT, patience)) return fail(errno);
+    int code = 0;
+    socklen_t length = sizeof(code);
+    getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &code, &length);
+    if (code != 0) return fail(code);
+  }
+  const int one = 1;
+  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+  fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) & ~O_NONBLOCK);
+  return fd;
+}
+
+bool greet_within(int fd, const ClusterKey& key, Patience& patience, std::string* error) {
+  ClientHello hello;
+  fill_random(hello.nonce.data(), hello.nonce.size());
+  ServerHello answer;
+  if (!write_until(fd, &hello, sizeof(hello), patience) || !read_until(fd, &answer, sizeof(answer), patience)) {
+    explain(error, "no handshake: " + ended_because());
+    return false;
+  }
+  if (!mac_equal(answer.mac, handshake_mac(key, "server", hello.nonce, answer.nonce))) {
+    explain(error, "no handshake: the other side does not know our cluster.key");
+    return false;
+  }
+  const Mac proof = handshake_mac(key, "client", hello.nonce, answer.nonce);
+  u8 accepted = 0;
+  if (!write_until(fd, proof.data(), proof.size(), patience) || !read_until(fd, &accepted, 1, patience) ||
+      accepted != 1) {
+    explain(error, "no handshake: " + ended_because());
+    return false;
+  }
+  return true;
+}
+
+bool send_within(int fd, const nlohmann::json& message, Patience& patience) {
+  const std::string frame = frame_json(message);
+  if (frame.empty()) {
+    errno = EMSGSIZE;
+    return false;
+  }
+  return write_until(fd, frame.data(), frame.size(), patience);
+}
+
+std::optional<nlohmann::json> receive_within(int fd, size_t max_bytes, Patience& patience) {
+  u32 length = 0;
+  if (!read_until(fd, &length, sizeof(length), patience)) return std::nullopt;
+  if (length == 0 || length > max_bytes || length > kMaxMessageBytes) {
+    errno = EMSGSIZE;
+    return std::nullopt;
+  }
+  std::string text(length, '\0');
+  if (!read_until(fd, text.data(), length, patience)) return std::nullopt;
+  nlohmann::json message = nlohmann::json::parse(text, nullptr, false);
+  if (message.is_discarded()) {
+    errno = EBADMSG;
+    return std::nullopt;
+  }
+  return message;
 }
 
 }  // namespace
@@ -90,33 +160,18 @@ void Fd::reset(int fd) {
 }
 
 bool read_exactly(int fd, void* data, size_t bytes, milliseconds timeout) {
-  return read_until(fd, data, bytes, Clock::now() + timeout);
+  Patience patience(timeout);
+  return read_until(fd, data, bytes, patience);
 }
 
 bool write_all(int fd, const void* data, size_t bytes, milliseconds timeout) {
-  return write_until(fd, data, bytes, Clock::now() + timeout);
+  Patience patience(timeout);
+  return write_until(fd, data, bytes, patience);
 }
 
 Fd connect_tcp(const Endpoint& to, milliseconds timeout, std::string* error) {
-  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const sockaddr_in in = to.to_sockaddr();
-  const auto fail = [&](int code) {
-    explain(error, "cannot connect to " + to.text() + ": " + std::strerror(code));
-    return Fd();
-  };
-  if (!fd) return fail(errno);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&in), sizeof(in)) != 0) {
-    if (errno != EINPROGRESS) return fail(errno);
-    if (!wait_for(fd.get(), POLLOUT, Clock::now() + timeout)) return fail(errno);
-    int code = 0;
-    socklen_t length = sizeof(code);
-    getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &code, &length);
-    if (code != 0) return fail(code);
-  }
-  const int one = 1;
-  setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-  fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) & ~O_NONBLOCK);
-  return fd;
+  Patience patience(timeout);
+  return connect_within(to, patience, error);
 }
 
 Fd listen_tcp(const Endpoint& at, std::string* error) {
@@ -139,32 +194,14 @@ Endpoint local_endpoint(int fd) {
 }
 
 bool greet_peer(int fd, const ClusterKey& key, milliseconds timeout, std::string* error) {
-  const auto deadline = Clock::now() + timeout;
-  ClientHello hello;
-  fill_random(hello.nonce.data(), hello.nonce.size());
-  ServerHello answer;
-  if (!write_until(fd, &hello, sizeof(hello), deadline) || !read_until(fd, &answer, sizeof(answer), deadline)) {
-    explain(error, "no handshake: " + ended_because());
-    return false;
-  }
-  if (!mac_equal(answer.mac, handshake_mac(key, "server", hello.nonce, answer.nonce))) {
-    explain(error, "no handshake: the other side does not know our cluster.key");
-    return false;
-  }
-  const Mac proof = handshake_mac(key, "client", hello.nonce, answer.nonce);
-  u8 accepted = 0;
-  if (!write_until(fd, proof.data(), proof.size(), deadline) || !read_until(fd, &accepted, 1, deadline) ||
-      accepted != 1) {
-    explain(error, "no handshake: " + ended_because());
-    return false;
-  }
-  return true;
+  Patience patience(timeout);
+  return greet_within(fd, key, patience, error);
 }
 
 bool accept_peer(int fd, const ClusterKey& key, milliseconds timeout, std::string* error) {
-  const auto deadline = Clock::now() + timeout;
+  Patience patience(timeout);
   ClientHello hello;
-  if (!read_until(fd, &hello, sizeof(hello), deadline)) {
+  if (!read_until(fd, &hello, sizeof(hello), patience)) {
     explain(error, "no handshake: " + ended_because());
     return false;
   }
@@ -176,7 +213,7 @@ bool accept_peer(int fd, const ClusterKey& key, milliseconds timeout, std::strin
   fill_random(answer.nonce.data(), answer.nonce.size());
   answer.mac = handshake_mac(key, "server", hello.nonce, answer.nonce);
   Mac proof{};
-  if (!write_until(fd, &answer, sizeof(answer), deadline) || !read_until(fd, proof.data(), proof.size(), deadline)) {
+  if (!write_until(fd, &answer, sizeof(answer), patience) || !read_until(fd, proof.data(), proof.size(), patience)) {
     explain(error, "no handshake: " + ended_because());
     return false;
   }
@@ -185,16 +222,14 @@ bool accept_peer(int fd, const ClusterKey& key, milliseconds timeout, std::strin
     return false;
   }
   const u8 accepted = 1;
-  return write_until(fd, &accepted, 1, deadline);
+  return write_until(fd, &accepted, 1, patience);
 }
 
 Fd connect_peer(const Endpoint& to, const ClusterKey& key, milliseconds timeout, std::string* error) {
-  const auto deadline = Clock::now() + timeout;
-  Fd fd = connect_tcp(to, timeout, error);
-  if (!fd) return fd;
-  const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
+  Patience patience(timeout);
+  Fd fd = connect_within(to, patience, error);
   std::string why;
-  if (!greet_peer(fd.get(), key, std::max(left, milliseconds(1)), &why)) {
+  if (fd && !greet_within(fd.get(), key, patience, &why)) {
     explain(error, to.text() + ": " + why);
     return {};
   }
@@ -202,37 +237,19 @@ Fd connect_peer(const Endpoint& to, const ClusterKey& key, milliseconds timeout,
 }
 
 bool send_json(int fd, const nlohmann::json& message, milliseconds timeout) {
-  const std::string frame = frame_json(message);
-  if (frame.empty()) {
-    errno = EMSGSIZE;
-    return false;
-  }
-  return write_all(fd, frame.data(), frame.size(), timeout);
+  Patience patience(timeout);
+  return send_within(fd, message, patience);
 }
 
 std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes, milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
-  u32 length = 0;
-  if (!read_until(fd, &length, sizeof(length), deadline)) return std::nullopt;
-  if (length == 0 || length > max_bytes || length > kMaxMessageBytes) {
-    errno = EMSGSIZE;
-    return std::nullopt;
-  }
-  std::string text(length, '\0');
-  if (!read_until(fd, text.data(), length, deadline)) return std::nullopt;
-  nlohmann::json message = nlohmann::json::parse(text, nullptr, false);
-  if (message.is_discarded()) {
-    errno = EBADMSG;
-    return std::nullopt;
-  }
-  return message;
+  Patience patience(timeout);
+  return receive_within(fd, max_bytes, patience);
 }
 
 std::optional<nlohmann::json> ask_json(int fd, const nlohmann::json& request, milliseconds timeout) {
-  const auto deadline = Clock::now() + timeout;
-  if (!send_json(fd, request, timeout)) return std::nullopt;
-  const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
-  return recv_json(fd, kMaxMessageBytes, std::max(left, milliseconds(1)));
+  Patience patience(timeout);
+  if (!send_within(fd, request, patience)) return std::nullopt;
+  return receive_within(fd, kMaxMessageBytes, patience);
 }
 
 }  // namespace omig

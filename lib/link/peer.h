@@ -11,8 +11,9 @@
 // Fresh nonces from both ends make a recorded handshake worthless. After it: messages, each a u32 little-endian length
 // (at most kMaxMessageBytes) and that many bytes of JSON. The handshake does not encrypt.
 //
-// The functions never block longer than their timeout, whatever the descriptor's O_NONBLOCK says, and never raise
-// SIGPIPE. homed, which waits for many peers at once, uses the pure pieces below (nonce, MAC, header) with Asio.
+// The functions never wait longer than their timeout (as lib/base/patience.h counts: while the machine stands still,
+// nothing is lost), whatever the descriptor's O_NONBLOCK says, and never raise SIGPIPE. homed, which waits for many
+// peers at once, uses the pure pieces below (nonce, MAC, header) with Asio.
 #pragma once
 
 #include <array>
