@@ -26,7 +26,6 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
   }
   tids_.push_back(tid);
   sleeps_.push_back(sleep);
-  held_signals_.push_back(0);
   if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0 && errno != ESRCH) {
     *reason = fmt::format("cannot stop thread {}: {}", tid, strerror(errno));
     return false;
@@ -37,7 +36,6 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
     if (got == tid && !WIFSTOPPED(status)) {
       tids_.pop_back();
       sleeps_.pop_back();
-      held_signals_.pop_back();
       if (tid != pid_) return true;  // only this thread has ended
       *reason = "it ended";
       return false;
@@ -48,8 +46,11 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
         *reason = "it is stopped by a signal; continue it first (kill -CONT)";
         return false;
       }
-      held_signals_.back() = WSTOPSIG(status);  // a signal-delivery stop: given back at release
-      return true;
+      // About to take a signal: it takes it, and stops before the handler's first instruction. (Held back here it would
+      // lose its siginfo and its place in the queue with the first injected call.)
+      ptrace(PTRACE_INTERRUPT, tid, 0, 0);
+      ptrace(PTRACE_CONT, tid, 0, WSTOPSIG(status));
+      continue;
     }
     if (got < 0 && errno != EINTR) {
       *reason = "it ended";
@@ -113,7 +114,7 @@ bool FrozenProcess::capture(std::string* reason) {
       *reason = kComingHome;
       return false;
     }
-    normalise_restart(pid_, &thread, held_signals_[i] != 0 || signal_pending(tids_[i]));
+    normalise_restart(pid_, &thread, signal_pending(tids_[i]));
     here_.push_back(thread.regs);
     const long result = static_cast<long>(at_stop.rax);
     if (deadline != 0 &&
@@ -155,10 +156,9 @@ bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
 
 void FrozenProcess::release() {
   for (size_t i = 0; i < tids_.size(); ++i) {
-    ptrace(PTRACE_DETACH, tids_[i], 0, held_signals_[i]);
+    ptrace(PTRACE_DETACH, tids_[i], 0, 0);
   }
   tids_.clear();
-  held_signals_.clear();
   sleeps_.clear();
   here_.clear();
   threads_.clear();

@@ -46,7 +46,6 @@ class FrozenProcess {
   std::vector<pid_t> tids_;
   std::vector<std::optional<SleepProbe>> sleeps_;
   std::vector<user_regs_struct> here_;  // registers that continue a thread in this kernel, which knows its sleeps
-  std::vector<int> held_signals_;       // a signal whose delivery the stop intercepted, per thread
   std::vector<image::Thread> threads_;  // normalised
   std::vector<bool> diverted_;
 };

@@ -40,8 +40,9 @@ class Homecoming {
     guest_.home_dirty = true;
     if (!edit(reason) || !send_memory(reason, statistics) || !protect(reason)) return false;
     if (!set_memory_map(reason) || !set_actions(reason)) return false;
-    for (const image::Pending& p : image_.pending) queue(p);
-    return hand_over_state(reason);
+    if (!hand_over_state(reason)) return false;
+    queue_pending();  // last: a failure after it would leave each of them twice
+    return true;
   }
 
   // The last word: from here on the guest never runs again.
@@ -172,17 +173,35 @@ class Homecoming {
     return true;
   }
 
-  void queue(const image::Pending& pending) {
-    i32 signal = 0;
-    memcpy(&signal, pending.siginfo, sizeof signal);
+  // The guest's signals are older than those of the same number that have waited at home since the ear was silenced,
+  // and more may come at any moment. The kernel takes a thread's own signals before the process': so each is given to a
+  // thread that does not block it. Where all threads do, it waits for all of them as it did.
+  void queue_pending() {
+    for (const image::Pending& pending : image_.pending) {
+      i32 signal = 0;
+      memcpy(&signal, pending.siginfo, sizeof signal);
+      queue(pending, signal, pending.tid != 0 ? pending.tid : taker_of(signal));
+    }
+  }
+
+  i32 taker_of(i32 signal) const {
+    for (const image::Thread& thread : image_.threads) {
+      if (image_.threads.size() == 1 || (thread.sigmask & (1ull << (signal - 1))) == 0) return thread.tid;
+    }
+    return 0;
+  }
+
+  // By the receiving thread itself: only to oneself may a siginfo say that it comes from the kernel.
+  void queue(const image::Pending& pending, i32 signal, i32 tid) {
     const std::span<const u8> info(pending.siginfo, sizeof pending.siginfo);
-    const u64 pid = static_cast<u64>(guest_.home_pid);
-    if (pending.tid == 0) {
+    const u64 pid = static_cast<u64>(guest_.home_pid), number = static_cast<u64>(signal);
+    if (tid == 0) {
       const wire::Reloc reloc{2, 0};
-      call(SYS_rt_sigqueueinfo, {pid, static_cast<u64>(signal), 0}, info, {&reloc, 1});
-    } else {
+      call(SYS_rt_sigqueueinfo, {pid, number, 0}, info, {&reloc, 1});
+    } else if (const auto receiver = by_home_tid_.find(tid); receiver != by_home_tid_.end()) {
       const wire::Reloc reloc{3, 0};
-      call(SYS_rt_tgsigqueueinfo, {pid, static_cast<u64>(pending.tid), static_cast<u64>(signal), 0}, info, {&reloc, 1});
+      visit_.home_call(*receiver->second, SYS_rt_tgsigqueueinfo, {pid, static_cast<u64>(tid), number, 0}, info,
+                       {&reloc, 1});
     }
   }
 

@@ -206,7 +206,6 @@ void Visit::drain_waits() {
 void Visit::resume(GuestThread& t, int signal) {
   t.stopped = false;
   t.frozen = false;
-  t.held_signal = 0;
   ptrace(PTRACE_CONT, t.tid, 0, signal);
 }
 
@@ -484,6 +483,7 @@ void Visit::let_go(Guest& guest) {
 }
 
 bool Visit::freeze(Guest& guest, std::string* reason) {
+  constexpr const char* kStopped = "it is stopped by a signal; continue it first (kill -CONT)";
   {
     const std::lock_guard lock(mutex_);
     if (guest.vfork_children > 0) {
@@ -492,7 +492,7 @@ bool Visit::freeze(Guest& guest, std::string* reason) {
     }
     for (auto& [tid, t] : guest.threads) {
       if (t->group_stopped) {
-        *reason = "it is stopped by a signal; continue it first (kill -CONT)";
+        *reason = kStopped;
         return false;
       }
       if (t->restart_at_home && t->in_call) {
@@ -505,7 +505,7 @@ bool Visit::freeze(Guest& guest, std::string* reason) {
   const auto deadline = SteadyClock::now() + kGuestFreezeLimit;
   std::vector<pid_t> interrupted;
   for (;;) {
-    bool all = true;
+    bool all = true, stopped = false;
     {
       const std::lock_guard lock(mutex_);
       if (guest.ending || guest.threads.empty()) {
@@ -516,6 +516,7 @@ bool Visit::freeze(Guest& guest, std::string* reason) {
       for (auto& [tid, t] : guest.threads) {
         if (t->frozen) continue;
         all = false;
+        stopped = stopped || t->group_stopped;
         if (std::find(interrupted.begin(), interrupted.end(), tid) == interrupted.end()) {
           ptrace(PTRACE_INTERRUPT, tid, 0, 0);
           interrupted.push_back(tid);
@@ -525,6 +526,11 @@ bool Visit::freeze(Guest& guest, std::string* reason) {
       for (auto& [pid, other] : guests_) all = all && !(other.get() == &guest && guest.vfork_children > 0);
     }
     if (all) return true;
+    if (stopped) {
+      *reason = kStopped;
+      unfreeze(guest);
+      return false;
+    }
     if (SteadyClock::now() > deadline) break;
     pump(5);
   }
@@ -543,25 +549,16 @@ void Visit::unfreeze(Guest& guest) {
     }
   }
   for (const auto& t : frozen) {
-    for (const image::Pending& held : guest.held) {
-      if (held.tid != t->home_tid) continue;
-      siginfo_t info;
-      memcpy(&info, held.siginfo, sizeof info);
-      encode_siginfo(&info);
-      syscall(SYS_rt_tgsigqueueinfo, guest.pid, t->tid, info.si_signo, &info);
-    }
     // What the freeze alone interrupted is issued again (the kernel itself restarts all but these).
     user_regs_struct regs{};
-    if (t->held_signal == 0 && get_registers(t->tid, &regs) && static_cast<long>(regs.rax) == -EINTR &&
-        regs.orig_rax == SYS_rt_sigtimedwait) {
+    if (get_registers(t->tid, &regs) && static_cast<long>(regs.rax) == -EINTR && regs.orig_rax == SYS_rt_sigtimedwait) {
       regs.rax = regs.orig_rax;
       regs.rip -= 2;
       regs.orig_rax = ~0ull;
       set_registers(t->tid, regs);
     }
-    resume(*t, t->held_signal);
+    resume(*t);
   }
-  guest.held.clear();
 }
 
 }  // namespace omig::host

@@ -74,7 +74,6 @@ struct GuestThread {
   bool frozen = false;   // stopped for a move
   bool group_stopped = false;
   bool in_trace_stop = false;  // stopped before fork or clone; a job will continue it
-  int held_signal = 0;
   u64 siginfo_at = 0;            // executing sigtimedwait: where its siginfo goes, to be decoded at its end
   bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)
   user_regs_struct saved_regs{};
@@ -109,8 +108,6 @@ struct Guest {
   std::vector<image::Vma> home_vmas;
   image::Header header;  // mm, auxv, limits as they were
   std::string command;
-  std::vector<image::Pending>
-      held;  // signals taken out of their delivery by a capture, to be given back if the move fails
   SteadyClock::time_point since = SteadyClock::now();
   std::atomic<u64> calls = 0;
 
@@ -198,7 +195,7 @@ class Visit {
   void start_worker();
   struct WorkerBuffers {
     syscalls::Prepared call;
-    std::vector<u8> output;
+    ReplyStream reply;
   };
   void serve(const seccomp_notif& n, WorkerBuffers& buffers);
   void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
