@@ -112,7 +112,7 @@ bool send_bytes(int fd, const void* data, size_t bytes) {
 bool receive_bytes(int fd, void* data, size_t bytes) {
   u8* p = static_cast<u8*>(data);
   while (bytes > 0) {
-    const ssize_t got = recv(fd, p, bytes, 0);
+    const ssize_t got = recv(fd, p, bytes, MSG_WAITALL);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return false;
     p += got;
@@ -129,31 +129,86 @@ bool send_frame(int fd, wire::Type type, u64 seq, const void* body, size_t bytes
   return send_bytes(fd, message.data(), message.size());
 }
 
-bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output, bool more_follow) {
-  struct {
-    wire::Frame frame;
-    wire::Reply reply;
-  } head;
-  static_assert(sizeof head == sizeof(wire::Frame) + sizeof(wire::Reply));
-  // Small replies arrive in one piece: read head and stream together when they do.
-  u8 buffer[4096];
+namespace {
 
+struct ReplyHead {
+  wire::Frame frame;
+  wire::Reply reply;
+};
+static_assert(sizeof(ReplyHead) == sizeof(wire::Frame) + sizeof(wire::Reply));
+
+// Reads a reply's head and, since small replies arrive in one piece, what comes with it, up to `most` bytes. Returns
+// how much that was; 0: link broken or out of step.
+size_t receive_head(int fd, u64 seq, u8* buffer, size_t most, ReplyHead* head) {
   size_t have = 0;
-  while (have < sizeof head) {
-    const ssize_t got = recv(fd, buffer + have, (more_follow ? sizeof head : sizeof buffer) - have, 0);
+  while (have < sizeof *head) {
+    const ssize_t got = recv(fd, buffer + have, most - have, 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
+    if (got <= 0) return 0;
     have += static_cast<size_t>(got);
   }
-  memcpy(&head, buffer, sizeof head);
+  memcpy(head, buffer, sizeof *head);
   const bool in_step =
-      head.frame.type == wire::Type::reply && head.frame.seq == seq && head.frame.bytes <= wire::kMaxFrame &&
-      head.reply.out_bytes + sizeof(wire::Reply) == head.frame.bytes && have - sizeof head <= head.reply.out_bytes;
-  if (!in_step) {
-    fmt::print(stderr, "omig-host: a deputy answers out of step: type {} seq {} for {}\n",
-               static_cast<u32>(head.frame.type), head.frame.seq, seq);
-    return false;
+      head->frame.type == wire::Type::reply && head->frame.seq == seq && head->frame.bytes <= wire::kMaxFrame &&
+      head->reply.out_bytes + sizeof(wire::Reply) == head->frame.bytes && have - sizeof *head <= head->reply.out_bytes;
+  if (in_step) return have;
+  fmt::print(stderr, "omig-host: a deputy answers out of step: type {} seq {} for {}\n",
+             static_cast<u32>(head->frame.type), head->frame.seq, seq);
+  return 0;
+}
+
+constexpr size_t kFirstRead = 4096;
+
+}  // namespace
+
+bool ReplyStream::begin(int fd, u64 seq, wire::Reply* reply) {
+  fd_ = fd;
+  if (buffer_.empty()) buffer_.resize(kFirstRead);
+  ReplyHead head;
+  at_ = sizeof head;
+  end_ = receive_head(fd, seq, buffer_.data(), kFirstRead, &head);
+  if (end_ == 0) return false;
+  *reply = head.reply;
+  left_ = head.reply.out_bytes;
+  return true;
+}
+
+const u8* ReplyStream::take(u64 bytes) {
+  if (bytes > left_) return nullptr;
+  const size_t here = end_ - at_;
+  if (here < bytes) {
+    if (buffer_.size() < bytes) {
+      syscalls::Bytes larger(kMostAtOnce);
+      memcpy(larger.data(), buffer_.data() + at_, here);
+      buffer_.swap(larger);
+    } else {
+      memmove(buffer_.data(), buffer_.data() + at_, here);
+    }
+    at_ = 0;
+    end_ = bytes;
+    if (!receive_bytes(fd_, buffer_.data() + here, bytes - here)) {
+      end_ = here;
+      return nullptr;
+    }
   }
+  const u8* taken = buffer_.data() + at_;
+  at_ += bytes;
+  left_ -= bytes;
+  return taken;
+}
+
+bool ReplyStream::finish() {
+  while (left_ > 0) {
+    if (take(std::min<u64>(left_, kMostAtOnce)) == nullptr) return false;
+  }
+  return true;
+}
+
+bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output, bool more_follow) {
+  u8 buffer[kFirstRead];
+  ReplyHead head;
+  const size_t have = receive_head(fd, seq, buffer, more_follow ? sizeof head : sizeof buffer, &head);
+  if (have == 0) return false;
   *reply = head.reply;
   output->resize(head.reply.out_bytes);
   const size_t early = have - sizeof head;

@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "lib/link/peer.h"
+#include "lib/syscalls/marshal.h"
 #include "lib/wire/link.h"
 
 namespace omig::host {
@@ -57,6 +58,22 @@ class Doorway {
 bool send_bytes(int fd, const void* data, size_t bytes);
 bool receive_bytes(int fd, void* data, size_t bytes);
 bool send_frame(int fd, wire::Type type, u64 seq, const void* body = nullptr, size_t bytes = 0);
+
+// A reply whose output is taken off the link while it arrives: the deputy sends on while the guest's memory is written.
+class ReplyStream final : public syscalls::Stream {
+ public:
+  // Waits for the reply to `seq`. False: link broken or out of step.
+  bool begin(int fd, u64 seq, wire::Reply* reply);
+  const u8* take(u64 bytes) override;
+  // Takes what nobody wanted: the link is free for the next call then. False: it broke, now or before.
+  bool finish();
+
+ private:
+  int fd_ = -1;
+  syscalls::Bytes buffer_;
+  size_t at_ = 0, end_ = 0;  // what of the buffer has not been taken
+  u64 left_ = 0;             // of the output, in the buffer and on the link
+};
 
 // Waits for the reply to `seq`. False: link broken or out of step.
 // `output` gets the reply's byte stream. `more_follow`: further replies may already be on their way, read not a byte of

@@ -187,6 +187,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   if (!exchange(t, n.id, row, buffers, &reply)) return;
   if (reply.ret == -EIO && row.nr == SYS_read &&
       stops_in_background(*t)) {  // the deputy blocks SIGTTIN: once more, as natively
+    if (!buffers.reply.finish()) return deputy_gone(*t->guest);
     end_call(*t);
     wire::Call call;
     u8* body = buffers.call.message.data() + sizeof(wire::Frame);
@@ -203,7 +204,8 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   const bool program_sees_it = (reply.flags & wire::kReplyAborted) != 0 && !t->guest->freezing;
   const long value = cut_short && is_sleep && !program_sees_it
                          ? reply.ret
-                         : syscalls::scatter(buffers.call, reply, buffers.output, memory);
+                         : syscalls::scatter(buffers.call, reply, buffers.reply, memory);
+  if (!buffers.reply.finish()) return deputy_gone(*t->guest);
   if (cut_short) {
     if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
     t->restart = row.restart;
@@ -235,7 +237,7 @@ bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, co
   }
   buffers.call.frame().seq = t->call_seq;
   if (!send_bytes(t->link.get(), buffers.call.message.data(), buffers.call.message.size()) ||
-      !receive_reply(t->link.get(), t->call_seq, reply, &buffers.output)) {
+      !buffers.reply.begin(t->link.get(), t->call_seq, reply)) {
     deputy_gone(*t->guest);  // the notification dies with the guest
     return false;
   }

@@ -196,9 +196,9 @@ Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out
   return plan.finish();
 }
 
-long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory) {
+long scatter(const Prepared& call, const wire::Reply& reply, Stream& stream, Memory& memory) {
   const bool failed = reply.ret < 0 && reply.ret >= -4095;
-  if ((reply.flags & wire::kReplyNotRun) != 0 || (failed && bytes.empty())) return reply.ret;
+  if ((reply.flags & wire::kReplyNotRun) != 0 || (failed && reply.out_bytes == 0)) return reply.ret;
   const u8* at = call.message.data() + sizeof(wire::Frame);
   wire::Call sent;
   memcpy(&sent, at, sizeof(sent));
@@ -206,27 +206,49 @@ long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8>
   const u8* input = outs + sent.outs * sizeof(wire::Out);
 
   bool all_written = true;
-  std::size_t piece = 0;
+  auto piece = call.pieces.begin();
   for (u32 index = 0; index < sent.outs; ++index) {
     // A stream that is shorter than it says comes from a broken deputy; what is missing counts as not writable.
-    u32 length = 0;
-    if (bytes.size() < sizeof(length)) return call.pieces.empty() ? reply.ret : -EFAULT;
-    memcpy(&length, bytes.data(), sizeof(length));
-    bytes = bytes.subspan(sizeof(length));
-    if (length > bytes.size()) return -EFAULT;
+    const u8* length_bytes = stream.take(sizeof(u32));
+    if (length_bytes == nullptr) return call.pieces.empty() ? reply.ret : -EFAULT;
+    u32 length;
+    memcpy(&length, length_bytes, sizeof(length));
     wire::Out out;
     memcpy(&out, outs + index * sizeof(out), sizeof(out));
-    for (; piece < call.pieces.size() && call.pieces[piece].out == index; ++piece) {
-      const Prepared::Piece& p = call.pieces[piece];
-      if (reply.ret < p.min_ret || p.offset >= length) continue;
-      const u64 count = std::min<u64>(p.target.bytes, length - p.offset);
-      const bool was_sent = !p.whole && u64{out.offset} + p.offset + count <= sent.in_bytes;
-      all_written &= write_changed(memory, p.target.to, bytes.data() + p.offset,
-                                   was_sent ? input + out.offset + p.offset : nullptr, count);
+    const auto end = std::find_if(piece, call.pieces.end(), [index](const auto& p) { return p.out != index; });
+    for (u64 begin = 0; begin < length;) {
+      const u64 count = std::min(length - begin, Stream::kMostAtOnce);
+      const u8* bytes = stream.take(count);
+      if (bytes == nullptr) return -EFAULT;
+      for (auto p = piece; p != end; ++p) {
+        const u64 piece_end = std::min<u64>(p->offset + p->target.bytes, length);
+        const u64 from = std::max<u64>(p->offset, begin), to = std::min(piece_end, begin + count);
+        if (reply.ret < p->min_ret || from >= to) continue;
+        const bool was_sent = !p->whole && out.offset + piece_end <= sent.in_bytes;
+        all_written &= write_changed(memory, p->target.to + (from - p->offset), bytes + (from - begin),
+                                     was_sent ? input + out.offset + from : nullptr, to - from);
+      }
+      begin += count;
     }
-    bytes = bytes.subspan(length);
+    piece = end;
   }
   return all_written ? reply.ret : -EFAULT;
+}
+
+long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory) {
+  struct Whole final : Stream {
+    explicit Whole(std::span<const u8> all) : rest(all) {}
+    const u8* take(u64 count) override {
+      if (count > rest.size()) return nullptr;
+      const u8* taken = rest.data();
+      rest = rest.subspan(count);
+      return taken;
+    }
+    std::span<const u8> rest;
+  } whole(bytes);
+  wire::Reply here = reply;
+  here.out_bytes = static_cast<u32>(bytes.size());
+  return scatter(call, here, whole, memory);
 }
 
 void build_call(u32 nr, const u64 args[6], std::span<const u8> input, std::span<const wire::Reloc> relocs,

@@ -85,8 +85,19 @@ inline constexpr u64 kMaxTransfer = 64u << 20;
 // structures of the guest's own address space (execve's arrays) answer come_home.
 Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out);
 
-// `bytes` is the reply's output stream. Returns the value to answer: reply.ret, or -EFAULT when the guest's memory
-// could not be written (then as much as possible was).
+// A reply's output stream, taken from its beginning to its end, while the rest of it may still be on its way.
+class Stream {
+ public:
+  static constexpr u64 kMostAtOnce = 128 * 1024;  // stays in the cache until it is written
+  virtual ~Stream() = default;
+  // The next `bytes` (at most kMostAtOnce), good until the next call; nullptr: there are not as many.
+  virtual const u8* take(u64 bytes) = 0;
+};
+
+// Returns the value to answer: reply.ret, or -EFAULT when the guest's memory could not be written (then as much as
+// possible was).
+long scatter(const Prepared& call, const wire::Reply& reply, Stream& stream, Memory& memory);
+// The same with the whole stream at hand.
 long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory);
 
 // For special calls built by hand (homed/host/special.cpp): a call whose arguments are numbers, with optional input
