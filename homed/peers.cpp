@@ -22,6 +22,7 @@ constexpr size_t kTalkTo = 16;
 constexpr size_t kWindowSent = 60;
 constexpr u32 kMaxStrangers = 64;
 constexpr i64 kReservation_ms = 5'000;
+constexpr u64 kVisitNeeds = 64 << 20;  // besides the program's memory: its host, page tables, room to breathe
 
 }  // namespace
 
@@ -154,8 +155,10 @@ std::optional<std::string> Peers::why_not_here(const Json& request) const {
   if (geteuid() != 0 && uid != geteuid())
     return fmt::format("{} serves only user {}: its homed does not run as root", d_.config.name, geteuid());
   const u64 rss_bytes = field<u64>(request, "rss_bytes", 0);
-  if (rss_bytes > memory_now().free_bytes)
-    return fmt::format("out of memory on {}: {} MiB needed", d_.config.name, rss_bytes >> 20);
+  const u64 free_bytes = memory_now().free_bytes;
+  if (rss_bytes > free_bytes || free_bytes - rss_bytes < kVisitNeeds)
+    return fmt::format("{} has not enough memory: {} MiB free, {} MiB needed", d_.config.name, free_bytes >> 20,
+                       (rss_bytes + kVisitNeeds) >> 20);
   if (const auto flags = request.find("cpu_flags"); flags != request.end() && flags->is_array()) {
     for (const Json& flag : *flags)
       if (flag.is_string() && !cpu_features().contains(flag.get<std::string>()))

@@ -54,8 +54,13 @@ class Arriving {
       receive();
       commit();
     } catch (const std::exception& error) {
-      send_json(options_.conversation.get(), {{"ok", false}, {"reason", error.what()}});
-      fmt::print(stderr, "omig-host: arrival of {}: {}\n", options_.request.value("pid", 0), error.what());
+      const std::string reason = guest_died() ? fmt::format(
+                                                    "the guest was killed on {} while it arrived, probably for "
+                                                    "lack of memory (see dmesg there)",
+                                                    options_.node)
+                                              : error.what();
+      send_json(options_.conversation.get(), {{"ok", false}, {"reason", reason}});
+      fmt::print(stderr, "omig-host: arrival refused: {} ({})\n", reason, error.what());
       return 1;
     }
     options_.conversation.reset();
@@ -68,6 +73,14 @@ class Arriving {
   }
 
  private:
+  // One that was just killed may need a moment to be gone.
+  bool guest_died() const {
+    if (!visit_) return false;
+    const Fd guest(static_cast<int>(syscall(SYS_pidfd_open, visit_->cell().guest, 0)));
+    pollfd end{guest.get(), POLLIN, 0};
+    return !guest || poll(&end, 1, 100) == 1;
+  }
+
   void check_request() {
     const nlohmann::json& r = options_.request;
     const std::string& node = options_.node;
@@ -82,13 +95,6 @@ class Arriving {
     }
     if (r.value("vdso", "") != vdso_sha256())
       throw std::runtime_error(fmt::format("{} runs a different kernel (vdso)", node));
-    const u64 wanted = r.value("rss_bytes", u64{0});
-    const std::string meminfo = read_file("/proc/meminfo");
-    const auto at = meminfo.find("MemAvailable:");
-    const u64 available = at == std::string::npos ? ~0ull : strtoull(meminfo.c_str() + at + 13, nullptr, 10) * 1024;
-    if (wanted + (64u << 20) > available)
-      throw std::runtime_error(
-          fmt::format("{} has not enough memory: {} MiB free, {} MiB needed", node, available >> 20, wanted >> 20));
     if (r.value("boot_id", "") != read_file("/proc/sys/kernel/random/boot_id", 64)) {
       monotonic_offset_ = r.value("monotonic_ns", i64{0}) - clock_ns(CLOCK_MONOTONIC);
       boottime_offset_ = r.value("boottime_ns", i64{0}) - clock_ns(CLOCK_BOOTTIME);
@@ -134,7 +140,10 @@ class Arriving {
     const std::string state_file = fmt::format("{}/hosts/{}.json", options_.state_dir, getpid());
     mkdir((options_.state_dir + "/hosts").c_str(), 0700);
     const Fd state(open(state_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!state) throw std::runtime_error(fmt::format("{}: {}", state_file, strerror(errno)));
+    const auto cannot_write = [&] {
+      return std::runtime_error(fmt::format("{} cannot write {}: {}", options_.node, state_file, strerror(errno)));
+    };
+    if (!state) throw cannot_write();
     drop_root();
     Cell cell;
     cell.create(request);
@@ -150,9 +159,7 @@ class Arriving {
                                  {"address", address},
                                  {"home_node", visit.home_name}};
     const std::string text = self.dump() + "\n";
-    if (write(state.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-      throw std::runtime_error(fmt::format("{}: {}", state_file, strerror(errno)));
-    }
+    if (write(state.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) throw cannot_write();
     nlohmann::json files = nlohmann::json::array();
     for (const Fd& fd : files_) files.push_back(fd.valid() ? 1 : 0);
     const nlohmann::json ok = {{"ok", true},     {"address", address},    {"port", visit_->door().port()},
@@ -182,6 +189,8 @@ class Arriving {
 
   void receive() {
     const int fd = options_.conversation.get();
+    if (!restore_->receive_ahead(fd) || !send_json(fd, {{"ok", true}}))
+      throw std::runtime_error("the source broke off, or a page did not fit");
     if (!receive_image(fd, &image_)) throw std::runtime_error("the source broke off");
     if (image_.header.pid != options_.request.at("pid").get<i32>()) throw std::runtime_error("malformed image");
     std::vector<bool> there;

@@ -34,6 +34,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kFreezeLimit{300};
 constexpr milliseconds kShipTimeout{60'000};
+constexpr milliseconds kLastWords{500};
 // Where the mover writes in the engine's private words (preload/engine/state.h, struct Private).
 constexpr size_t kPrivatePhase = 0, kPrivateLeaderSlot = 1, kPrivateThreads = 5, kPrivateExcluded = 20;
 
@@ -60,8 +61,13 @@ bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::s
     *reason = fmt::format("{} broke off the move", node_);
     return false;
   }
-  if (!message->value("ok", false)) {
-    *reason = message->value("reason", fmt::format("{} refused", node_));
+  try {
+    if (!message->value("ok", false)) {
+      *reason = message->value("reason", fmt::format("{} refused", node_));
+      return false;
+    }
+  } catch (const nlohmann::json::exception&) {  // no object, or fields of another type than ours
+    *reason = fmt::format("{} answered nonsense", node_);
     return false;
   }
   *json = std::move(*message);
@@ -102,7 +108,8 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
 
 bool MoveConversation::ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics) {
   const auto lost = [&] {
-    *reason = fmt::format("{} broke off while the image was sent", node_);
+    nlohmann::json last_words;  // it may have said why before it broke off
+    if (answer(&last_words, kLastWords, reason)) *reason = fmt::format("{} broke off while the image was sent", node_);
     return false;
   };
   if (!send_image(fd_.get(), image)) return lost();

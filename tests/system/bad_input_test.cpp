@@ -7,23 +7,11 @@
 #include <unistd.h>
 
 #include "tests/system/compare.h"
+#include "tests/system/refused.h"
 
 namespace omig::test {
 
 namespace {
-
-// A refusal: not 0, nothing on stdout, one line on stderr that contains `text`.
-testing::AssertionResult refused(const Outcome& outcome, const std::string& text) {
-  std::string said = fmt::format("{}, stdout \"{}\", stderr \"{}\"", outcome.describe(), outcome.out, outcome.err);
-  if (outcome.timed_out || outcome.status == 0) return testing::AssertionFailure() << "not refused: " << said;
-  if (WIFSIGNALED(outcome.status)) return testing::AssertionFailure() << "it died: " << said;
-  if (!outcome.out.empty()) return testing::AssertionFailure() << "stdout is not empty: " << said;
-  if (std::count(outcome.err.begin(), outcome.err.end(), '\n') != 1 || outcome.err.back() != '\n')
-    return testing::AssertionFailure() << "not one line: " << said;
-  if (outcome.err.find(text) == std::string::npos)
-    return testing::AssertionFailure() << "it does not say \"" << text << "\": " << said;
-  return testing::AssertionSuccess();
-}
 
 class BadInput : public testing::Test {
  protected:

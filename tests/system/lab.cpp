@@ -30,10 +30,13 @@ fs::path omctl_path() {
   return build_path("tools/omctl");
 }
 
-Lab::Lab(int nodes, std::vector<std::string> options) : nodes_(nodes) {
+Lab::Lab(int nodes, std::vector<std::string> options, fs::path directory)
+    : directory_(std::move(directory)), nodes_(nodes) {
   static int count = 0;
-  directory_ = fresh_directory(fmt::format("lab{}", ++count));
-  fs::remove(directory_);  // `lab up` makes it
+  if (directory_.empty()) {
+    directory_ = fresh_directory(fmt::format("lab{}", ++count));
+    fs::remove(directory_);  // `lab up` makes it
+  }
   start_watchdog();
   // Moves are the tests' business, not the scheduler's, unless a test is about the scheduler.
   std::vector<std::string> words = {"--nodes", std::to_string(nodes)};
@@ -96,10 +99,14 @@ Outcome Lab::lab_command(const std::string& command, std::vector<std::string> ar
   return run({.words = words}, kUpLimit);
 }
 
-void Lab::kill_homed(int node) const {
+pid_t Lab::homed(int node) const {
   std::string text = read_file(state_dir(node) / "homed.pid");
   if (text.empty()) throw std::runtime_error(fmt::format("node{} has no homed.pid", node));
-  pid_t pid = std::stoi(text);
+  return std::stoi(text);
+}
+
+void Lab::kill_homed(int node) const {
+  pid_t pid = homed(node);
   int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
   kill(pid, SIGKILL);
   pollfd polled{pidfd, POLLIN, 0};

@@ -13,7 +13,8 @@ namespace omig::test {
 class Lab {
  public:
   // Options as `omctl lab up` has them; "--balance" lets the scheduler move programs by itself.
-  explicit Lab(int nodes, std::vector<std::string> options = {});
+  // In `directory`, which must be empty, or in a fresh one.
+  explicit Lab(int nodes, std::vector<std::string> options = {}, fs::path directory = {});
   ~Lab();
   Lab(const Lab&) = delete;
   Lab& operator=(const Lab&) = delete;
@@ -31,6 +32,7 @@ class Lab {
 
   // kill -9, and it is gone when this returns.
   void kill_homed(int node) const;
+  pid_t homed(int node) const;  // from its pid file
   // Starts a killed homed again; `fault` names a point at which its hosts kill themselves (OMIG_FAULT), empty: none.
   void restart_homed(int node, const std::string& fault = "") const;
   // The omig-hosts that serve guests on the node.
