@@ -360,6 +360,7 @@ class Departure {
       block.rseq_signature = t.rseq_signature;
       block.robust_list = t.robust_list;
       block.robust_bytes = t.robust_bytes;
+      block.cut_short = t.cut_short;
       block.link_fd = -1;
       block.slot = i;
       const std::vector<u8> frame = make_signal_frame(t, slot_address(i) + kSlotFrame);

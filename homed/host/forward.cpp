@@ -134,6 +134,7 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
     return;
   }
   ++t->guest->calls;
+  const wire::CutShort before = std::exchange(t->cut_short, wire::CutShort::no);
   t->eintr_ok = false;
   t->temporary_mask.reset();
   const u32 nr = static_cast<u32>(n.data.nr);
@@ -159,11 +160,11 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
     return;
   }
   if (row->route == syscalls::Route::special && special(t, n, *row, args, buffers)) return;
-  forward(t, n, *row, args, buffers);
+  forward(t, n, *row, args, before, buffers);
 }
 
 void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
-                    const u64 args[6], WorkerBuffers& buffers) {
+                    const u64 args[6], wire::CutShort before, WorkerBuffers& buffers) {
   GuestMemory memory(t->guest->pid);
   u64 own_args[6];
   memcpy(own_args, args, sizeof own_args);
@@ -184,7 +185,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   }
   adjust_sleep(*t, n, own_args, buffers);
   wire::Reply reply;
-  if (!exchange(t, n.id, row, buffers, &reply)) return;
+  if (!exchange(t, n.id, row, before, buffers, &reply)) return;
   if (reply.ret == -EIO && row.nr == SYS_read &&
       stops_in_background(*t)) {  // the deputy blocks SIGTTIN: once more, as natively
     if (!buffers.reply.finish()) return deputy_gone(*t->guest);
@@ -194,7 +195,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     memcpy(&call, body, sizeof call);
     call.flags |= wire::kCallStopsInBackground;
     memcpy(body, &call, sizeof call);
-    if (!exchange(t, n.id, row, buffers, &reply)) return;
+    if (!exchange(t, n.id, row, before, buffers, &reply)) return;
   }
   const bool cut_short = (reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0;
   // Before anything is written: the time left may go to where the time wanted is read again (sleep(3) passes one
@@ -209,6 +210,9 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   if (cut_short) {
     if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
     t->restart = row.restart;
+    t->cut_short = (reply.flags & wire::kReplyAborted) == 0        ? before
+                   : row.restart == syscalls::Restart::restartable ? wire::CutShort::restart
+                                                                   : wire::CutShort::eintr;
     interrupted(t, n.id, (reply.flags & wire::kReplyAborted) != 0);
     return;
   }
@@ -229,9 +233,10 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
 }
 
 bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row,
-                     WorkerBuffers& buffers, wire::Reply* reply) {
+                     wire::CutShort before, WorkerBuffers& buffers, wire::Reply* reply) {
   if (!begin_call(*t, row.restart != syscalls::Restart::never)) {
     t->restart = row.restart;
+    t->cut_short = before;
     interrupted(t, notification, false);
     return false;
   }
@@ -296,6 +301,11 @@ void Visit::remember_sleep(GuestThread& t, const seccomp_notif& n) {
   t.sleep_call = {static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
 }
 
+timespec time_left(u64 deadline_ns) {
+  const u64 now = monotonic_ns(), left_ns = deadline_ns > now ? deadline_ns - now : 0;
+  return {static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
+}
+
 void Visit::adjust_sleep(GuestThread& t, const seccomp_notif& n, u64 args[6], WorkerBuffers& buffers) {
   if (t.sleep_deadline_ns == 0) return;
   const std::array<u64, 4> now{static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
@@ -314,7 +324,7 @@ void Visit::adjust_sleep(GuestThread& t, const seccomp_notif& n, u64 args[6], Wo
     case SYS_epoll_wait:
     case SYS_epoll_pwait: call.args[3] = left_ms; break;
     default: {
-      const timespec rest{static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
+      const timespec rest = time_left(t.sleep_deadline_ns);
       u8* input = body + sizeof call + call.relocs * sizeof(wire::Reloc) + call.outs * sizeof(wire::Out);
       if (call.in_bytes >= sizeof rest) memcpy(input, &rest, sizeof rest);
     }

@@ -227,6 +227,7 @@ class Homecoming {
       state.frame_bytes = static_cast<u32>(frame.size());
       state.fpstate_offset = kFrameFpstateOffset;
       state.threads = static_cast<u32>(image_.threads.size());
+      state.cut_short = thread.cut_short;
       std::vector<u8> body(sizeof state + frame.size());
       memcpy(body.data(), &state, sizeof state);
       memcpy(body.data() + sizeof state, frame.data(), frame.size());

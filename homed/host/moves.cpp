@@ -94,7 +94,6 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   image->header.ear_excluded = guest.ear_excluded;
   image->header.monotonic_ns = clock_ns(CLOCK_MONOTONIC) + options_.monotonic_offset_ns;
   image->header.boottime_ns = clock_ns(CLOCK_BOOTTIME) + options_.boottime_offset_ns;
-  if (threads.front()->tid == guest.pid) image->pending = decoded(peek_pending(guest.pid, 0, true));
   for (const auto& t : threads) {
     image::Thread thread;
     for (const image::Pending& p : decoded(peek_pending(t->tid, t->home_tid, false))) image->pending.push_back(p);
@@ -103,7 +102,13 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       return false;
     }
     thread.tid = t->home_tid;
+    const user_regs_struct& stop = thread.regs;
+    const u64 args[6] = {stop.rdi, stop.rsi, stop.rdx, stop.r10, stop.r8, stop.r9};
+    // The kernel's code tells of its own calls; for those that home executes, and those not issued again yet, we know.
+    const bool ours = static_cast<long>(stop.orig_rax) < 0 ? stop.rip == t->reissue_rip
+                                                           : syscalls::notified(static_cast<u32>(stop.orig_rax), args);
     normalise_restart(guest.pid, &thread, false);
+    if (ours) thread.cut_short = t->cut_short;
     if (t->sleep_deadline_ns != 0) {
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);
     }
@@ -144,6 +149,8 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
     image->threads.push_back(thread);
   }
   if (threads.front()->tid == guest.pid) {
+    // The process' own come last, as the kernel takes them: at home both kinds may end in one queue.
+    for (const image::Pending& p : decoded(peek_pending(guest.pid, 0, true))) image->pending.push_back(p);
     ignore_sigtrap_again(guest.pid, head_, image->header.actions[SIGTRAP - 1]);
     set_registers(guest.pid, image->threads.front().regs);
     set_mask(guest.pid, image->threads.front().sigmask);

@@ -109,7 +109,11 @@ u64 real_number(pid_t pid, const user_regs_struct& regs) {
 void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending) {
   user_regs_struct& regs = thread->regs;
   const long result = static_cast<long>(regs.rax);
+  thread->cut_short = wire::CutShort::no;
   if (static_cast<long>(regs.orig_rax) >= 0) {
+    if (result == -512) thread->cut_short = wire::CutShort::restart;
+    if (result == -514 || result == -516 || (result == -EINTR && !signal_pending))
+      thread->cut_short = wire::CutShort::eintr;
     if (result == -512 || result == -513 || result == -514) {
       rewind_call(&regs);
     } else if (result == -516) {

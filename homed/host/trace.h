@@ -65,7 +65,6 @@ EngineHead load_engine_head(const std::string& engine_path);
 std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared);
 
 // Where, in a slot's block page, the rest of a sleep lies that goes on at home.
-inline constexpr u64 kSlotRest = 0xf80;
 struct Rest {
   u64 seconds = 0, nanoseconds = 0;
   u64 original = 0;  // the program's own pointer, whose place in the registers `rest_at` has taken

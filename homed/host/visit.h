@@ -68,12 +68,16 @@ struct GuestThread {
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC here; the next call with these arguments is its rest
   std::array<u64, 4> sleep_call{};
   bool restart_at_home = false;
+  // A move cut this call short: it is issued again from `reissue_rip`, and a signal that comes first ends it
+  // (CutShort).
+  wire::CutShort cut_short = wire::CutShort::no;
+  u64 reissue_rip = 0;
 
   // ptrace
   bool stopped = false;  // in a stop the tracer has not continued
   bool frozen = false;   // stopped for a move
   bool group_stopped = false;
-  bool in_trace_stop = false;  // stopped before fork or clone; a job will continue it
+  bool in_trace_stop = false;    // stopped before fork or clone; a job will continue it
   u64 siginfo_at = 0;            // executing sigtimedwait: where its siginfo goes, to be decoded at its end
   bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)
   user_regs_struct saved_regs{};
@@ -123,7 +127,7 @@ struct Guest {
   pid_t vfork_parent = 0;
   bool coming_home = false;
   bool over = false, ear_over = false;  // when both, let_go() breaks the circle guest -> threads -> guest
-  bool parted = false;  // its deputy knows that this visit is over, or is itself gone
+  bool parted = false;                  // its deputy knows that this visit is over, or is itself gone
 
   explicit Guest(const std::string& state_dir) : files(state_dir) {}
 };
@@ -184,6 +188,7 @@ class Visit {
   void on_signal_stop(GuestThread& t, int signal);
   int stop_instead(GuestThread& t, int signal);
   void on_group_stop(GuestThread& t, int signal);
+  bool end_cut_short(GuestThread& t, int signal, user_regs_struct regs);
   void kick(GuestThread& t);  // mutex_ held
   void scan();
   void interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool eintr_ok);
@@ -199,10 +204,10 @@ class Visit {
   };
   void serve(const seccomp_notif& n, WorkerBuffers& buffers);
   void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
-               const u64 args[6], WorkerBuffers& buffers);
+               const u64 args[6], wire::CutShort before, WorkerBuffers& buffers);
   // Sends a prepared call and waits. False: the notification has been dealt with (link gone, interrupted).
   bool exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row,
-                WorkerBuffers& buffers, wire::Reply* reply);
+                wire::CutShort before, WorkerBuffers& buffers, wire::Reply* reply);
   bool begin_call(GuestThread& t, bool abortable);
   void end_call(GuestThread& t);
   void answer(u64 notification, i64 value);
@@ -283,6 +288,8 @@ class GuestMemory final : public syscalls::Memory {
  private:
   pid_t pid_;
 };
+
+timespec time_left(u64 deadline_ns);  // until then on CLOCK_MONOTONIC here; nothing when it is over
 
 // siginfo codes the kernel refuses from others travel encoded (SIGNALS.md R0).
 void encode_siginfo(siginfo_t* info);

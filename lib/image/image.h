@@ -67,6 +67,8 @@ struct Thread {
   // 1: the thread slept in the home kernel (nanosleep) when it was frozen: its first call is restart_syscall, which
   // only the deputy can finish (KERNEL.md 2).
   u32 restart_at_home = 0;
+  wire::CutShort cut_short = wire::CutShort::no;
+  u32 reserved = 0;
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC of home at which an interrupted relative sleep ends; 0: none
   char name[16] = {};
   u8 xsave[kXsaveMaxBytes] = {};
@@ -104,7 +106,9 @@ struct Image {
   std::vector<File> files;
 };
 
-// A run of pages on the wire; zero bytes ends the image.
+// A run of pages on the wire, with its bytes behind it; zero bytes ends the image. kRunGone in its address: pages that
+// were sent ahead are not there any more, no bytes follow.
+inline constexpr u64 kRunGone = 1;
 struct PageRun {
   u64 address = 0;
   u64 bytes = 0;

@@ -15,7 +15,7 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 1;
+inline constexpr u32 kVersion = 2;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 
@@ -159,6 +159,14 @@ struct Relink {
   char node[32] = {};
 };
 
+// A thread's registers issue again a call that a move cut short. If a handler runs before they do, the program must see
+// what it would have seen: its call ended by a signal.
+enum class CutShort : u32 {
+  no = 0,       // nothing was, or it had not begun: a signal comes before the call
+  restart = 1,  // EINTR unless the handler has SA_RESTART
+  eintr = 2,    // EINTR after any handler (pause, poll, nanosleep and the like)
+};
+
 struct ResumeState {
   u64 fs_base = 0;
   u64 gs_base = 0;
@@ -174,6 +182,8 @@ struct ResumeState {
   u32 frame_bytes = 0;  // signal frame that follows, position independent except for its fpstate pointer
   u32 fpstate_offset = 0;
   u32 threads = 0;  // how many threads resume together
+  CutShort cut_short = CutShort::no;
+  u32 reserved = 0;
 };
 
 struct Running {

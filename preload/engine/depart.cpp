@@ -167,6 +167,7 @@ void roll_back(SlotBlock& b) {
   for (u32 phase; (phase = load(&st.phase)) != kResume;) futex_wait(&st.phase, phase);
   close_fd(&b.link_fd);
   put_registrations_back(b);
+  end_cut_short(b);
   __atomic_store_n(&b.in_use, 0, __ATOMIC_RELEASE);
   omig_sigreturn(&frame_of(b));
 }

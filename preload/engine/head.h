@@ -36,6 +36,7 @@ struct ThreadStart {
 };
 
 // A slot's window (see anchor.h for where it is).
+inline constexpr u64 kSlotRest = 0xf80;    // the rest of a sleep cut short
 inline constexpr u64 kSlotFrame = 0x1000;  // saved signal frame
 inline constexpr u64 kSlotInput = 0x5000;  // buffered reader, 12 KiB
 inline constexpr u64 kSlotInputBytes = 0x3000;
@@ -73,7 +74,8 @@ struct SlotBlock {
   u32 resume_threads;  // that resume together
   u64 fs_base;
   u64 gs_base;
+  wire::CutShort cut_short;  // the mover's: what the frame's registers are about to do
 };
-static_assert(sizeof(SlotBlock) <= kSlotFrame);
+static_assert(sizeof(SlotBlock) <= kSlotRest);
 
 }  // namespace omig

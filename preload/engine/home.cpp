@@ -65,6 +65,7 @@ long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
   b.rseq_bytes = resume.rseq_bytes;
   b.rseq_signature = resume.rseq_signature;
   b.resume_threads = resume.threads;
+  b.cut_short = resume.cut_short;
   b.has_resume = 1;
   const i32 error = b.write_error;
   b.write_error = 0;
@@ -87,6 +88,34 @@ long serve_go(SlotBlock& b, const wire::Frame& frame) {
   resume_from_frame(b);
 }
 
+// The thread is about to issue again a call that a move cut short. If a handler will run first, the call has ended by
+// that signal. All signals are blocked until omig_sigreturn, so all that wait are seen but those of the last
+// microsecond.
+void end_cut_short(SlotBlock& b) {
+  constexpr u64 kIgnoredByDefault = bit(17) | bit(18) | bit(23) | bit(28), kIgnore = 1, kRestart = 0x10000000;
+  if (b.cut_short == wire::CutShort::no) return;
+  SignalFrame& frame = frame_of(b);
+  u64 pending = 0;
+  sys(__NR_rt_sigpending, addr(&pending), 8);
+  pending &= ~frame.sigmask;
+  for (int signal = 1; signal <= 64; ++signal) {
+    if ((pending & bit(signal)) == 0) continue;
+    wire::KernelSigaction action{};
+    sys(__NR_rt_sigaction, static_cast<u64>(signal), 0, addr(&action), 8);
+    if (action.handler == kIgnore || (action.handler == 0 && (kIgnoredByDefault & bit(signal)) != 0)) continue;
+    if (action.handler == 0 || (b.cut_short == wire::CutShort::restart && (action.flags & kRestart) != 0)) return;
+    const u64 rest_at = frame.rax == __NR_nanosleep ? frame.rsi : frame.rax == __NR_clock_nanosleep ? frame.r10 : 0;
+    const u64 rest_from = addr(&b) + kSlotRest, sleep = frame.rax == __NR_nanosleep ? frame.rdi : frame.rdx;
+    if (rest_at != 0 && sleep == rest_from) {  // by the kernel: the program's pointer may be bad
+      const Vector from{reinterpret_cast<const void*>(rest_from), 16}, to{reinterpret_cast<const void*>(rest_at), 16};
+      sys(__NR_process_vm_writev, sys(__NR_getpid), addr(&from), 1, addr(&to), 1, 0);
+    }
+    frame.rax = static_cast<u64>(-EINTR);
+    frame.rip += 2;
+    return;
+  }
+}
+
 void resume_from_frame(SlotBlock& b) {
   constexpr u64 kSetGs = 0x1001, kSetFs = 0x1002;
   sys(__NR_arch_prctl, kSetFs, b.fs_base);
@@ -95,6 +124,7 @@ void resume_from_frame(SlotBlock& b) {
   sys(__NR_set_tid_address, b.clear_child_tid);
   if (b.rseq != 0) sys(__NR_rseq, b.rseq, b.rseq_bytes, 0, b.rseq_signature);
   b.has_resume = 0;
+  end_cut_short(b);
   __atomic_store_n(&b.in_use, 0, __ATOMIC_RELEASE);
   omig_sigreturn(&frame_of(b));
 }

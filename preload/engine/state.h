@@ -116,6 +116,7 @@ bool map_slot(u32 slot);
 long serve_write_memory(SlotBlock& b, const wire::Frame& frame);
 long serve_resume_state(SlotBlock& b, const wire::Frame& frame);
 long serve_go(SlotBlock& b, const wire::Frame& frame);
+void end_cut_short(SlotBlock& b);
 [[noreturn]] void resume_from_frame(SlotBlock& b);
 
 // relink.cpp
