@@ -106,9 +106,7 @@ struct Image {
   std::vector<File> files;
 };
 
-// A run of pages on the wire, with its bytes behind it; zero bytes ends the image. kRunGone in its address: pages that
-// were sent ahead are not there any more, no bytes follow.
-inline constexpr u64 kRunGone = 1;
+// A run of pages on the wire; zero bytes ends the image.
 struct PageRun {
   u64 address = 0;
   u64 bytes = 0;

@@ -140,8 +140,8 @@ bool changing_place() {
 
 void take_next_link(SlotBlock& ear) {
   Private& st = state();
-  // Another thread may fork at any moment, and the child closes what is noted: so each descriptor is noted as long as it
-  // is open. The lock would not do: who stops the ear holds it.
+  // Another thread may fork at any moment, and the child closes what is noted: so each descriptor is noted as long as
+  // it is open. The lock would not do: who stops the ear holds it.
   const i32 next = __atomic_load_n(&st.ear_next_fd, __ATOMIC_SEQ_CST);
   if (next == 0) return;
   sys(__NR_close, st.ear_fd - 1);
