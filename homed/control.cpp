@@ -190,7 +190,7 @@ Json Control::nodes() {
     listed.push_back(seen.entry.endpoint);
   }
   Json problems = Json::array();
-  for (const auto& [endpoint, text] : peers_.problems())
+  for (const auto& [endpoint, text] : d_.problems)
     if (!text.empty()) problems.push_back({{"endpoint", endpoint.text()}, {"problem", text}});
   return {{"ok", true}, {"node", d_.config.name}, {"nodes", list}, {"problems", problems}};
 }

@@ -44,6 +44,7 @@ struct Daemon {
   Processes processes;
   Visitors visitors;
   cluster::Window window;
+  std::map<Endpoint, std::string> problems;  // why a peer cannot be talked to; empty: it can
   u64 incarnation = 0;
   u64 entry_seq = 0;
   // Processes whose move is under way: key is (home name, pid); what they want is no longer counted as load here.

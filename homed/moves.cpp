@@ -48,6 +48,13 @@ Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std
           {"penalty", m.penalty}};
 }
 
+// A node that answers, but not so that we could work together, is as good as down; then it is the answer that helps.
+std::string why_down(const Daemon& d, const cluster::NodeEntry& node) {
+  const auto problem = d.problems.find(node.endpoint);
+  const bool known = problem != d.problems.end() && !problem->second.empty();
+  return fmt::format("node {} is down{}", node.name, known ? " (" + problem->second + ")" : "");
+}
+
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
                                         const Config& config) {
   return {program,  "depart",    "--pid",       std::to_string(pid), "--to",   target.endpoint.text(),
@@ -130,7 +137,7 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
   if (!home && !self) {
     target = d_.window.find(where);
     if (target == nullptr) co_return refused(fmt::format("no node {} known here (see omctl nodes)", where));
-    if (!target->alive(now_ms())) co_return refused(fmt::format("node {} is down", target->entry.name));
+    if (!target->alive(now_ms())) co_return refused(why_down(d_, target->entry));
     if (target->entry.version != wire::kVersion)
       co_return refused(fmt::format("version mismatch: {} speaks {}", target->entry.name, target->entry.version));
   }

@@ -195,13 +195,13 @@ void Peers::learn_peers() {
 }
 
 void Peers::problem(Endpoint peer, std::string text) {
-  if (problems_[peer] == text) return;
+  if (d_.problems[peer] == text) return;
   if (text.empty()) {
     log("peer {}: in touch", peer.text());
   } else {
     log("peer {}: {}", peer.text(), text);
   }
-  problems_[peer] = std::move(text);
+  d_.problems[peer] = std::move(text);
 }
 
 // One exchange of news on a kept connection.
@@ -246,7 +246,7 @@ awaitable<void> Peers::talk(Endpoint peer) {
     if (!configured && !listed) break;  // forgotten: it left long ago
     co_await net::pause(*timer, kGossipEvery);
   }
-  problems_.erase(peer);
+  d_.problems.erase(peer);
   talking_.erase(peer);
 }
 

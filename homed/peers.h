@@ -17,8 +17,6 @@ class Peers {
   void start();
   // Our load has changed: tell the others at once (at most four times a second).
   void hurry();
-  // Why a configured peer cannot be talked to, by address; for `omctl nodes`.
-  const std::map<Endpoint, std::string>& problems() const { return problems_; }
 
  private:
   awaitable<void> listen();
@@ -41,7 +39,6 @@ class Peers {
   std::function<void()> on_news_;
   tcp::acceptor acceptor_;
   std::map<Endpoint, std::shared_ptr<asio::steady_timer>> talking_;
-  std::map<Endpoint, std::string> problems_;
   u32 strangers_ = 0;  // connections that have not proved that they know the key
 };
 
