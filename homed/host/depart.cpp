@@ -250,7 +250,7 @@ class Departure {
     }
     const auto map = [&](u64 at, u64 bytes) {
       const long got = process_.inject(
-          head_.gadget, SYS_mmap,
+          head_.home_gadget, SYS_mmap,
           {at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
       if (got == static_cast<long>(at)) return true;
       *reason = fmt::format("cannot map {} bytes at {:x} in it: {}", bytes, at, strerror(static_cast<int>(-got)));
@@ -280,7 +280,7 @@ class Departure {
     }
     image::Header& h = image_.header;
     h.mm = *mm;
-    if (const long brk = process_.inject(head_.gadget, SYS_brk, {0}); brk > 0) h.mm.brk = static_cast<u64>(brk);
+    if (const long brk = process_.inject(head_.home_gadget, SYS_brk, {0}); brk > 0) h.mm.brk = static_cast<u64>(brk);
     const std::string auxv = read_file(fmt::format("/proc/{}/auxv", options_.pid), sizeof h.auxv);
     memcpy(h.auxv, auxv.data(), std::min(auxv.size(), sizeof h.auxv));
     h.auxv_bytes = static_cast<u32>(std::min(auxv.size(), sizeof h.auxv));
@@ -310,7 +310,7 @@ class Departure {
       u64 timer[4] = {};
       const u64 buffer = kAnchorAddress + sizeof(Anchor);
       static_assert(sizeof(Anchor) + sizeof timer <= kPageSize);
-      if (process_.inject(head_.gadget, SYS_getitimer, {which, buffer}) != 0 ||
+      if (process_.inject(head_.home_gadget, SYS_getitimer, {which, buffer}) != 0 ||
           !read_memory(options_.pid, buffer, timer, sizeof timer))
         continue;
       if (timer[2] != 0 || timer[3] != 0) {

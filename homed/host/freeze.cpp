@@ -131,14 +131,24 @@ bool FrozenProcess::capture(std::string* reason) {
   return true;
 }
 
+// Should we be killed meanwhile, the kernel lets the thread run from where it stands: so each step leaves it registers
+// from which it finds back by itself, behind the call by a signal frame below its stack's red zone. Only where the
+// stack has not grown that far yet there is none.
 long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args) {
+  constexpr u64 kRedZone = 128;
+  image::Thread back = threads_[0];
+  back.regs = here_[0];
+  const u64 at = (back.regs.rsp - kRedZone - make_signal_frame(back, 0).size()) & ~63ull;
+  const std::vector<u8> frame = make_signal_frame(back, at);
+  const bool safe = write_memory(pid_, at, frame.data(), frame.size());
+  if (!prepare_injection(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()), safe ? at + 8 : 0))
+    return -ESRCH;
   set_mask(pid_, ~0ull);
-  const long result = inject_syscall(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()));
-  // At once back to where it goes on by itself: if we are killed the kernel lets it run from here. (The kernel's own
-  // restart of an interrupted call is used up, so these registers re-issue it; a sleep's restart block survived:
-  // restart_syscall continues it.)
-  set_registers(pid_, here_[0]);
+  const long result = run_injection(pid_);
+  // The kernel's own restart of an interrupted call is used up, so these registers issue it again; a sleep's restart
+  // block survived: restart_syscall continues it.
   set_mask(pid_, threads_[0].sigmask);
+  set_registers(pid_, here_[0]);
   return result;
 }
 
@@ -149,6 +159,7 @@ bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
   regs.rsp = stack;
   regs.orig_rax = ~0ull;
   regs.eflags &= ~0x500ull;  // TF and DF
+  // In this order: the engine blocks all signals itself, but nobody would unblock them for a thread not yet diverted.
   if (!set_registers(tids_[index], regs) || !set_mask(tids_[index], ~0ull)) return false;
   diverted_[index] = true;
   return true;

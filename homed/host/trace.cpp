@@ -135,9 +135,9 @@ void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending) {
   regs.orig_rax = ~0ull;
 }
 
-long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args) {
+bool prepare_injection(pid_t tid, u64 gadget, long nr, std::span<const u64> args, u64 rsp) {
   user_regs_struct regs{};
-  if (!get_registers(tid, &regs)) return -ESRCH;
+  if (!get_registers(tid, &regs)) return false;
   u64 a[6] = {};
   std::copy(args.begin(), args.end(), a);
   regs.rip = gadget;
@@ -149,7 +149,11 @@ long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args) {
   regs.r10 = a[3];
   regs.r8 = a[4];
   regs.r9 = a[5];
-  if (!set_registers(tid, regs)) return -ESRCH;
+  if (rsp != 0) regs.rsp = rsp;
+  return set_registers(tid, regs);
+}
+
+long run_injection(pid_t tid) {
   for (int syscall_stops = 0; syscall_stops < 2;) {
     if (ptrace(PTRACE_SYSCALL, tid, 0, 0) != 0) return -ESRCH;
     const int status = wait_stop(tid);
@@ -157,8 +161,13 @@ long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args) {
     if (WSTOPSIG(status) == (SIGTRAP | 0x80)) ++syscall_stops;
     // Anything else (a group stop passing by) is passed over: all signals but SIGKILL and SIGSTOP are blocked.
   }
+  user_regs_struct regs{};
   if (!get_registers(tid, &regs)) return -ESRCH;
   return static_cast<long>(regs.rax);
+}
+
+long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args) {
+  return prepare_injection(tid, gadget, nr, args, 0) ? run_injection(tid) : -ESRCH;
 }
 
 bool run_until_trap(pid_t tid, u64 entry, u64 rdi, u64 rsi, const std::function<void()>& while_running) {

@@ -33,6 +33,10 @@ bool get_mask(pid_t tid, u64* mask);
 // its effect and `regs` must be put back by the caller. Needs PTRACE_O_TRACESYSGOOD and all signals blocked. -ESRCH:
 // the thread died.
 long inject_syscall(pid_t tid, u64 gadget, long nr, std::span<const u64> args);
+// Its two halves: the registers of the call (rsp 0: as it is), and the two stops; the call's result is a negative errno
+// or not, -ESRCH when the thread has died.
+bool prepare_injection(pid_t tid, u64 gadget, long nr, std::span<const u64> args, u64 rsp);
+long run_injection(pid_t tid);
 
 // Where the guest's tracer works inside the guest: mapped at kAnchorAddress there.
 inline constexpr u64 kWorkBytes = 0x40000;

@@ -178,6 +178,7 @@ void omig_depart(omig::u64 slot) {
   using namespace omig::engine;
   omig::SlotBlock& b = block(static_cast<omig::u32>(slot));
   Private& st = state();
+  set_mask(~0ull);  // should the mover have died before it did that
   b.link_fd = 0;
   b.taken_off = 0;
   if (!undecided()) roll_back(b);

@@ -17,6 +17,7 @@ struct EngineHead {
   u64 clone_thread;  // batch helper: rdi = ThreadStart*, rsp as above: clone3 with set_tid, child parks in int3, then
                      // int3
   u64 image_end;
+  u64 home_gadget;  // another `syscall`, for movers at home: rt_sigreturn follows, with the frame that rsp names
 };
 
 // One raw syscall of a batch. The batch stops at the first that fails unless it may.

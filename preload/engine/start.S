@@ -20,6 +20,7 @@
   .quad omig_batch_entry
   .quad omig_clone_thread
   .quad omig_image_end
+  .quad omig_home_gadget
 
   .text
 /* A tracer points rip here and steps with PTRACE_SYSCALL: an injected call. */
@@ -139,6 +140,11 @@ omig_clone:
   .globl omig_sigreturn
 omig_sigreturn:               /* rdi = SignalFrame*: rsp is just behind its return address */
   lea 8(%rdi), %rsp
+  jmp omig_restorer
+/* A mover points rip here, and rsp just behind the return address of a signal frame: an injected call that finds back to
+ * the program by itself should the mover die. */
+omig_home_gadget:
+  syscall
   .globl omig_restorer
 omig_restorer:
   mov $NR_rt_sigreturn, %eax
