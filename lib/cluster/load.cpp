@@ -26,6 +26,12 @@ double DemandMeter::demand() const {
   return level_ < 0.02 ? 0 : level_;
 }
 
+void LoadAverage::sample(double runnable, double cpus, double speed) {
+  const double now = 100 * runnable / (cpus * speed);
+  own_ = now > own_ ? (5 * own_ + 3 * now) / 8 : now;
+  told_ = now < told_ ? (7 * told_ + now) / 8 : now;
+}
+
 double slowness(double n, double cpus, double speed) { return n * std::max(1.0, n / cpus) / speed; }
 
 double cost_of_adding(double n, double w, double cpus, double speed) {

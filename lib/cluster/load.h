@@ -9,6 +9,24 @@
 
 namespace omig::cluster {
 
+// What decisions see of a node. Names, addresses and versions are the directory's business (window.h).
+struct NodeLoad {
+  u32 id = 0;
+  u64 incarnation = 0;  // when its daemon started, its own clock: a restarted node's news count as newer
+  u64 seq = 0;
+  double cpus = 1;      // fractional: a CPU quota counts
+  double speed = 1;     // of one CPU; 1 = the reference
+  double runnable = 0;  // threads that want to run there
+  double held = 0;      // threads that would, but wait there for memory or for a CPU
+  double reserved = 0;  // threads that are on their way there
+  double told = 0;      // openMosix' load, 100 = one runnable thread per reference CPU, smoothed for export
+  u64 free_bytes = 0;   // net of reservations
+  u64 total_bytes = 0;
+  bool accepts = true;  // takes guests that the scheduler sends
+
+  double load() const { return runnable + held + reserved; }
+};
+
 // Smoothed number of runnable threads of one process.
 class DemandMeter {
  public:
@@ -25,6 +43,19 @@ class DemandMeter {
  private:
   double level_ = 0;
   u32 samples_ = 0;
+};
+
+// openMosix' load, 100 = one runnable thread per reference CPU, sampled each second. What a node acts upon rises slowly
+// and falls at once; what it tells others rises at once and falls slowly. Both errors are on the side of leaving
+// processes where they are, and that is what prevents ping-pong.
+class LoadAverage {
+ public:
+  void sample(double runnable, double cpus, double speed);
+  double own() const { return own_; }
+  double told() const { return told_; }
+
+ private:
+  double own_ = 0, told_ = 0;
 };
 
 // Total slowness of a node that n threads want to run on: how many there are times how much longer each takes than

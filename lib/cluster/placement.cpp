@@ -2,7 +2,10 @@
 #include "lib/cluster/placement.h"
 
 #include <algorithm>
-#include <limits>
+#include <tuple>
+
+#include "lib/cluster/classic.h"
+#include "lib/cluster/seed.h"
 
 namespace omig::cluster {
 
@@ -13,38 +16,24 @@ constexpr u32 kMinSamples = 2;
 constexpr double kMinDemand = 0.5;
 constexpr i64 kMinResidence_ms = 1'500;  // at a node it has come to; doubled by every further move
 constexpr i64 kMaxResidence_ms = 60'000;
-constexpr double kMargin = 0.05;      // of the source's relief, kept as hysteresis
-constexpr double kAwayPenalty = 1.1;  // forwarded calls cost something, unknown how much
-constexpr double kAwayChattyPenalty = 2.0;
-constexpr double kHomeBonus = 0.9;  // for one that makes calls; a quiet guest has no reason to prefer home
-constexpr double kHomeChattyBonus = 0.5;
-constexpr double kQuiet_per_s = 200;     // forwarded calls that do not matter
-constexpr double kChatty_per_s = 2'000;  // forwarded calls at which being away hurts
+constexpr double kMargin = 0.05;         // of the source's relief, kept as hysteresis
+constexpr double kUnknownPenalty = 1.1;  // nobody knows yet how much it calls home
+constexpr double kLeastPenalty = 1.01;   // a tie is no reason to leave
+constexpr double kMostPenalty = 3;
+constexpr double kCall_s = 200e-6;  // a forwarded call, over a call at home
+constexpr double kQuiet_per_s = 200;
+constexpr double kComing = 2;            // new processes that a node which has work is expected to get soon
 constexpr double kMemoryReserve = 0.05;  // of a target's memory stays free
 constexpr double kMoveFixed_s = 0.005;
 constexpr double kMoveBytes_per_s = 1e9;
-constexpr double kMoveCharge = 6;  // POLICY.md: charge a move six times its plain cost
 
-u64 mix(u64 x) {  // splitmix64: ties between equal targets must not fall the same way on every node
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
+// How full a node is for something that has memory to carry there. A CPU that is free for a moment belongs to the next
+// new processes; only what stays free over seconds, as the slowly falling load says, is worth a move.
+double lasting_load(const NodeLoad& n) {
+  return n.told > 0 ? std::max(n.load(), n.told * n.cpus * n.speed / 100 + kComing) : n.load();
 }
 
 bool worthwhile(double relief, double cost, double penalty) { return relief * (1 - kMargin) > cost * penalty; }
-
-bool has_memory(const NodeEntry& target, u64 bytes) {
-  if (target.total_bytes == 0) return true;
-  const double left = static_cast<double>(target.free_bytes) - static_cast<double>(bytes);
-  return left >= kMemoryReserve * static_cast<double>(target.total_bytes);
-}
-
-double penalty_of(const Candidate& c, u32 target_id) {
-  const bool chatty = c.calls_per_s > kChatty_per_s;
-  if (target_id == c.home_id) return chatty ? kHomeChattyBonus : c.calls_per_s > kQuiet_per_s ? kHomeBonus : 1.0;
-  return chatty ? kAwayChattyPenalty : kAwayPenalty;
-}
 
 i64 residence_needed_ms(const Candidate& c) {
   if (c.moves == 0) return 0;
@@ -54,52 +43,63 @@ i64 residence_needed_ms(const Candidate& c) {
 }
 
 bool ripe(const Candidate& c) {
-  return c.movable && c.age_ms >= kMinAge_ms && c.samples >= kMinSamples && c.demand >= kMinDemand &&
+  if (!c.started) return c.movable;  // nothing has to be known of it, and it costs nothing
+  return c.movable && !c.held && c.age_ms >= kMinAge_ms && c.samples >= kMinSamples && c.demand >= kMinDemand &&
          c.resident_ms >= residence_needed_ms(c);
 }
 
 // Seconds of slowness saved over the process' expected remaining time (as long as it has lived: lifetimes are
-// heavy-tailed), less the charge for the move itself.
-double gain_of(const Candidate& c, double relief, double cost, double penalty) {
-  const double expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 0.2, 10.0);
-  const double move_s = kMoveFixed_s + static_cast<double>(c.rss_bytes) / kMoveBytes_per_s;
-  return (relief - penalty * cost) * expected_s - kMoveCharge * move_s;
+// heavy-tailed; the youngest have a second or more before them on average), less the charge for the move itself.
+double gain_of(const Candidate& c, double relief, double cost, double penalty, double link_wait_s, double charge) {
+  const double expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 1.0, 10.0);
+  const double bytes = c.started ? static_cast<double>(c.rss_bytes) : 0;
+  return (relief - penalty * cost) * expected_s - charge * (kMoveFixed_s + bytes / kMoveBytes_per_s + link_wait_s);
 }
 
 struct Best {
   double gain = 0;
   u64 tie = 0;
   const Candidate* candidate = nullptr;
-  NodeEntry* target = nullptr;
+  NodeLoad* target = nullptr;
   MoveDecision move;
 };
 
-void consider(const Candidate& c, const NodeEntry& self, NodeEntry& target, u64 seed, Best& best) {
-  if (target.id == self.id || !has_memory(target, c.rss_bytes)) return;
-  const double w = std::max(c.demand, 0.1);
-  const double relief = relief_of_removing(self.load(), w, self.cpus, self.speed);
-  const double cost = cost_of_adding(target.load(), w, target.cpus, target.speed);
-  const double penalty = penalty_of(c, target.id);
-  if (!worthwhile(relief, cost, penalty)) return;
-  const double gain = gain_of(c, relief, cost, penalty);
-  const u64 tie = mix(seed ^ (u64{target.id} << 32) ^ static_cast<u32>(c.pid));
-  if (gain <= 0 || (best.candidate != nullptr && std::pair(gain, tie) <= std::pair(best.gain, best.tie))) return;
-  best = {gain, tie, &c, &target, {c.pid, c.home_id, target.id, w, c.rss_bytes, relief, penalty}};
-}
+struct Weigh {
+  const PlacementState& state;
+  u64 seed;
+  const Policy& policy;
+
+  void consider(const Candidate& c, NodeLoad& target, Best& best) const {
+    const NodeLoad& self = state.self;
+    if (target.id == self.id || !has_memory(target, c.rss_bytes)) return;
+    const double w = std::max(c.demand, 0.1);
+    const double relief = relief_of_removing(self.load(), w, self.cpus, self.speed);
+    const double cost = cost_of_adding(c.started ? lasting_load(target) : target.load(), w, target.cpus, target.speed);
+    const double penalty = penalty_of(c, target.id);
+    if (!worthwhile(relief, cost, penalty)) return;
+    const double gain = gain_of(c, relief, cost, penalty, state.link_wait_s, policy.charge);
+    // Ties between equal targets must not fall the same way on every node.
+    const u64 tie = mix(seed ^ (u64{target.id} << 32) ^ static_cast<u32>(c.pid));
+    if (gain <= 0 || (best.candidate != nullptr && std::pair(gain, tie) <= std::pair(best.gain, best.tie))) return;
+    best = {gain, tie, &c, &target, {c.pid, c.home_id, target.id, w, c.rss_bytes, relief, penalty}};
+  }
+};
 
 template <class Eligible>
-std::vector<MoveDecision> choose(PlacementState state, u64 seed, u32 limit, Eligible eligible) {
+std::vector<MoveDecision> choose(PlacementState state, u64 seed, u32 limit, const Policy& policy, Eligible eligible) {
   std::vector<MoveDecision> moves;
   std::vector<const Candidate*> open;
   for (const Candidate& c : state.running)
     if (eligible(c)) open.push_back(&c);
+  const Weigh weigh{state, seed, policy};
   while (moves.size() < limit && !open.empty()) {
     Best best;
     for (const Candidate* c : open)
-      for (NodeEntry& target : state.others) consider(*c, state.self, target, seed, best);
+      for (NodeLoad& target : state.others) weigh.consider(*c, target, best);
     if (best.candidate == nullptr) break;
     // From here on the state is as if the move were done.
-    state.self.runnable = std::max(0.0, state.self.runnable - best.move.demand);
+    (best.candidate->held ? state.self.held : state.self.runnable) -= best.move.demand;
+    state.self.runnable = std::max(0.0, state.self.runnable);
     best.target->reserved += best.move.demand;
     best.target->free_bytes -= std::min(best.target->free_bytes, best.move.rss_bytes);
     std::erase(open, best.candidate);
@@ -110,18 +110,83 @@ std::vector<MoveDecision> choose(PlacementState state, u64 seed, u32 limit, Elig
 
 }  // namespace
 
-std::vector<MoveDecision> decide(const PlacementState& state, u64 seed) {
-  return choose(state, seed, state.moves_left, ripe);
+double penalty_of(const Candidate& c, u32 target_id) {
+  const double away = std::clamp(1 + c.calls_per_s * kCall_s, kLeastPenalty, kMostPenalty);
+  if (target_id != c.home_id) return c.calls_known ? away : std::max(away, kUnknownPenalty);
+  return c.calls_per_s > kQuiet_per_s ? 1 / away : 1.0;  // a quiet guest has no reason to prefer home
+}
+
+bool has_memory(const NodeLoad& node, u64 bytes) {
+  if (node.total_bytes == 0) return true;
+  const double left = static_cast<double>(node.free_bytes) - static_cast<double>(bytes);
+  return left >= kMemoryReserve * static_cast<double>(node.total_bytes);
+}
+
+std::vector<MoveDecision> decide(const PlacementState& state, u64 seed, const Policy& policy) {
+  switch (policy.move) {
+    case MoveRule::none: return {};
+    case MoveRule::threshold: return decide_by_threshold(state, seed);
+    case MoveRule::opportunity: return decide_by_opportunity(state, seed);
+    case MoveRule::gain: break;
+  }
+  return choose(state, seed, state.moves_left, policy, ripe);
 }
 
 std::vector<MoveDecision> decide_for(const PlacementState& state, i32 pid, u32 home_id, u64 seed) {
-  return choose(state, seed, 1, [&](const Candidate& c) { return c.pid == pid && c.home_id == home_id; });
+  return choose(state, seed, 1, kOmig, [&](const Candidate& c) { return c.pid == pid && c.home_id == home_id; });
 }
 
-bool accepts(const NodeEntry& target, const MoveDecision& move) {
+std::vector<MoveDecision> usher(const PlacementState& state, u64 deficit_bytes, u64 seed) {
+  const Candidate* victim = nullptr;
+  const auto rank = [&](const Candidate& c) {
+    const bool covers = c.rss_bytes >= deficit_bytes;
+    // Held before running; among the held the smallest; among the running the smallest that covers, else the largest.
+    return std::tuple(!c.held, !c.held && !covers, c.held || covers ? c.rss_bytes : ~c.rss_bytes, c.pid);
+  };
+  for (const Candidate& c : state.running)
+    if (c.movable && (victim == nullptr || rank(c) < rank(*victim))) victim = &c;
+  std::vector<MoveDecision> moves;
+  if (victim == nullptr) return moves;
+  std::vector<std::tuple<double, u64, u32>> targets;
+  for (const NodeLoad& target : state.others) {
+    if (target.id == state.self.id || !has_memory(target, victim->rss_bytes)) continue;
+    const double cost = cost_of_adding(target.load(), victim->demand, target.cpus, target.speed);
+    targets.emplace_back(cost * penalty_of(*victim, target.id), mix(seed ^ target.id), target.id);
+  }
+  std::ranges::sort(targets);
+  for (const auto& [cost, tie, id] : targets) {
+    MoveDecision move{victim->pid, victim->home_id, id, victim->demand, victim->rss_bytes};
+    move.penalty = penalty_of(*victim, id);
+    move.urgent = true;
+    moves.push_back(move);
+  }
+  return moves;
+}
+
+bool accepts(const NodeLoad& target, const MoveDecision& move) {
   if (!target.accepts || !has_memory(target, move.rss_bytes)) return false;
+  if (move.urgent) return true;
+  if (move.own_cpu && target.load() + move.demand > target.cpus) return false;
   const double cost = cost_of_adding(target.load(), move.demand, target.cpus, target.speed);
   return worthwhile(move.relief, cost, move.penalty);
+}
+
+std::vector<bool> may_run(std::span<const u64> bytes_oldest_first, u64 room_bytes) {
+  std::vector<bool> run(bytes_oldest_first.size());
+  u64 left = room_bytes;
+  for (size_t i = 0; i < run.size(); ++i) {
+    run[i] = i == 0 || bytes_oldest_first[i] <= left;
+    if (run[i]) left -= std::min(left, bytes_oldest_first[i]);
+  }
+  return run;
+}
+
+bool Tokens::take(i64 now_ms) {
+  left_ = std::min(per_s_, left_ + per_s_ * static_cast<double>(now_ms - filled_ms_) / 1000);
+  filled_ms_ = now_ms;
+  if (left_ < 1) return false;
+  left_ -= 1;
+  return true;
 }
 
 }  // namespace omig::cluster

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where processes should run: pure functions of (state, time, seed), so that homed and a simulator share them.
+// Where running processes should be: pure functions of (state, time, seed), so that homed and the simulator share them.
 //
 // The rule: the cluster's total slowness is sum over nodes of n * max(1, n / cpus) / speed. A process moves when what
 // its node gains by losing it exceeds, by a margin, what the target loses by getting it. Every such move lowers the sum
@@ -9,12 +9,16 @@
 // Nobody is flooded: the source only proposes; the target answers from its own fresh numbers (`accepts`), which include
 // what it has already promised to others, and reserves. Its answer carries its fresh entry, so that the source's next
 // proposal already knows about this one.
+//
+// Push: a loaded node calls `decide` over what it knows. Pull: a node with an idle CPU reserves it and asks a loaded
+// one, which calls `decide` with the asker as the only target. Usher: a node short of memory calls `usher`.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "lib/cluster/load.h"
-#include "lib/cluster/window.h"
+#include "lib/cluster/policy.h"
 
 namespace omig::cluster {
 
@@ -28,15 +32,20 @@ struct Candidate {
   i64 resident_ms = 0;  // since it came to this node (natives that never left: age)
   u32 moves = 0;        // completed so far
   u64 rss_bytes = 0;
-  double calls_per_s = 0;  // system calls that are, or would be, forwarded
-  bool movable = true;     // not under way, not known to be unable, allowed
+  double calls_per_s = 0;   // system calls that are, or would be, forwarded
+  bool calls_known = true;  // measured, or remembered of its program
+  bool movable = true;      // not under way, not known to be unable, allowed
+  bool held = false;        // waits here for memory or a CPU
+  bool started = true;      // if not, it has no memory yet that would have to travel
 };
 
 struct PlacementState {
-  NodeEntry self;                 // `runnable` excludes processes that are on their way out
-  std::vector<NodeEntry> others;  // alive and accepting only
+  NodeLoad self;                 // `runnable` excludes processes that are on their way out
+  std::vector<NodeLoad> others;  // alive and accepting only
   std::vector<Candidate> running;
-  u32 moves_left = 4;  // how many more may be started now
+  u32 moves_left = 4;      // how many more may be started now
+  double own_load = 0;     // LoadAverage::own, for openMosix' rule
+  double link_wait_s = 0;  // how long a move begun now would wait for the network
 };
 
 struct MoveDecision {
@@ -45,17 +54,43 @@ struct MoveDecision {
   u32 target_id = 0;
   double demand = 0;
   u64 rss_bytes = 0;
-  double relief = 0;   // what this node gains
-  double penalty = 1;  // factor on what the target loses: > 1 away from home, < 1 towards home
+  double relief = 0;     // what this node gains
+  double penalty = 1;    // factor on what the target loses: > 1 away from home, < 1 towards home
+  bool own_cpu = false;  // only if the target has a CPU for it alone
+  bool urgent = false;   // for memory: whatever the target's load
 };
 
-std::vector<MoveDecision> decide(const PlacementState& state, u64 seed);
+std::vector<MoveDecision> decide(const PlacementState& state, u64 seed, const Policy& policy = kOmig);
 
 // The best target for one process regardless of its residence and age (`migrate PID balance`); nothing: it is best
 // here.
 std::vector<MoveDecision> decide_for(const PlacementState& state, i32 pid, u32 home_id, u64 seed);
 
+// Which processes should leave a node that is `deficit_bytes` short: the smallest of the held ones; if none is held the
+// smallest that covers the deficit, else the largest. One victim, its possible targets best first.
+std::vector<MoveDecision> usher(const PlacementState& state, u64 deficit_bytes, u64 seed);
+
 // Asked at the target, with its entry of this moment (reservations included).
-bool accepts(const NodeEntry& target, const MoveDecision& move);
+bool accepts(const NodeLoad& target, const MoveDecision& move);
+
+// A node short of memory does not page: the newest wait. Which of its processes run, given their sizes, oldest first?
+// Never none: the first runs even if it alone is too large.
+std::vector<bool> may_run(std::span<const u64> bytes_oldest_first, u64 room_bytes);
+
+// What being at `target_id` costs it, as a factor: each forwarded call takes a round trip more than at home.
+double penalty_of(const Candidate& candidate, u32 target_id);
+// Is there memory for so much more, with a reserve?
+bool has_memory(const NodeLoad& node, u64 bytes);
+
+// At most so many arrivals a second, so that a node that has just become idle is not flooded on everybody's old news.
+class Tokens {
+ public:
+  explicit Tokens(double per_s) : per_s_(per_s), left_(per_s) {}
+  bool take(i64 now_ms);
+
+ private:
+  double per_s_, left_;
+  i64 filled_ms_ = 0;
+};
 
 }  // namespace omig::cluster

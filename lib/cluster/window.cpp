@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 namespace omig::cluster {
 
@@ -32,7 +31,9 @@ nlohmann::json to_json(const NodeEntry& e) {
           {"cpus", e.cpus},
           {"speed", e.speed},
           {"runnable", e.runnable},
+          {"held", e.held},
           {"reserved", e.reserved},
+          {"told", e.told},
           {"free_bytes", e.free_bytes},
           {"total_bytes", e.total_bytes},
           {"guests", e.guests},
@@ -47,7 +48,8 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
   if (!take(json, "id", e.id, 1, 65535) || !take(json, "version", e.version, 0, 1e9) ||
       !take(json, "incarnation", e.incarnation, 0, kBig) || !take(json, "seq", e.seq, 0, kBig) ||
       !take(json, "cpus", e.cpus, 1e-3, 1e5) || !take(json, "speed", e.speed, 1e-3, 1e4) ||
-      !take(json, "runnable", e.runnable, 0, 1e7) || !take(json, "reserved", e.reserved, 0, 1e7) ||
+      !take(json, "runnable", e.runnable, 0, 1e7) || !take(json, "held", e.held, 0, 1e7) ||
+      !take(json, "reserved", e.reserved, 0, 1e7) || !take(json, "told", e.told, 0, 1e12) ||
       !take(json, "free_bytes", e.free_bytes, 0, kBig) || !take(json, "total_bytes", e.total_bytes, 0, kBig) ||
       !take(json, "guests", e.guests, 0, 1e9) || !take(json, "away", e.away, 0, 1e9))
     return std::nullopt;
@@ -67,7 +69,7 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
 }
 
 const NodeEntry* Window::conflict(const NodeEntry& entry, i64 now_ms) const {
-  for (const auto& [id, seen] : nodes_) {
+  for (const auto& [id, seen] : news_.all()) {
     const bool same_place = seen.entry.endpoint == entry.endpoint;
     if (!same_place && (id == entry.id || seen.entry.name == entry.name) && seen.alive(now_ms)) return &seen.entry;
   }
@@ -75,25 +77,12 @@ const NodeEntry* Window::conflict(const NodeEntry& entry, i64 now_ms) const {
 }
 
 bool Window::merge(const NodeEntry& entry, i64 age_ms, i64 now_ms) {
-  if (conflict(entry, now_ms) != nullptr) return false;
-  const auto it = nodes_.find(entry.id);
-  if (it == nodes_.end()) {
-    if (nodes_.size() >= kMaxWindow) return false;
-  } else {
-    const NodeEntry& old = it->second.entry;
-    if (std::pair(entry.incarnation, entry.seq) <= std::pair(old.incarnation, old.seq)) return false;
-  }
-  nodes_[entry.id] = Seen{entry, now_ms - std::max<i64>(age_ms, 0)};
-  return true;
+  return conflict(entry, now_ms) == nullptr && news_.merge(entry, age_ms, now_ms);
 }
 
 nlohmann::json Window::to_json(i64 now_ms, size_t max_entries) const {
-  std::vector<const Seen*> freshest;
-  for (const auto& [id, seen] : nodes_) freshest.push_back(&seen);
-  std::ranges::sort(freshest, std::ranges::greater{}, [](const Seen* s) { return s->produced_ms; });
-  if (freshest.size() > max_entries) freshest.resize(max_entries);
   nlohmann::json list = nlohmann::json::array();
-  for (const Seen* seen : freshest) {
+  for (const Seen* seen : news_.freshest(max_entries)) {
     nlohmann::json entry = cluster::to_json(seen->entry);
     entry["age_ms"] = now_ms - seen->produced_ms;
     list.push_back(std::move(entry));
@@ -113,17 +102,8 @@ std::vector<u32> Window::merge_json(const nlohmann::json& json, i64 now_ms, u32 
   return news;
 }
 
-void Window::forget_old(i64 now_ms) {
-  std::erase_if(nodes_, [&](const auto& item) { return now_ms - item.second.produced_ms > kForgetAfter_ms; });
-}
-
-const Seen* Window::find(u32 id) const {
-  const auto it = nodes_.find(id);
-  return it == nodes_.end() ? nullptr : &it->second;
-}
-
 const Seen* Window::find(const std::string& name_or_id) const {
-  for (const auto& [id, seen] : nodes_)
+  for (const auto& [id, seen] : news_.all())
     if (seen.entry.name == name_or_id) return &seen;
   u32 id = 0;
   const char* const end = name_or_id.data() + name_or_id.size();

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "lib/cluster/placement.h"
+#include "lib/cluster/window.h"
 
 namespace omig::cluster {
 namespace {

@@ -99,6 +99,35 @@ TEST(Window, TheFirstKeepsItsNumberAndNameWhileItLives) {
   EXPECT_TRUE(window.merge(namesake, 0, 101 + kAliveFor_ms));
 }
 
+TEST(Window, ASuspectIsNotCountedOnUntilItIsHeardOfAgain) {
+  Window window;
+  window.merge(entry(1, 1, 1), 0, 0);
+  window.suspect(1);
+  EXPECT_FALSE(window.find(1)->alive(0));
+  EXPECT_FALSE(window.merge(entry(1, 1, 1), 0, 10));  // old news prove nothing
+  EXPECT_FALSE(window.find(1)->alive(10));
+  EXPECT_TRUE(window.merge(entry(1, 1, 2), 0, 10));
+  EXPECT_TRUE(window.find(1)->alive(10));
+}
+
+TEST(Gossip, AFullWindowKeepsTheFreshest) {
+  Gossip<NodeLoad> gossip(3);
+  const auto load = [](u32 id) {
+    NodeLoad n;
+    n.id = id;
+    n.seq = 1;
+    return n;
+  };
+  for (u32 id = 1; id <= 3; ++id) gossip.merge(load(id), 0, 100 * id);
+  EXPECT_FALSE(gossip.merge(load(4), 500, 500));  // staler than any
+  EXPECT_TRUE(gossip.merge(load(5), 0, 500));
+  EXPECT_EQ(gossip.find(1), nullptr);
+  const auto freshest = gossip.freshest(2);
+  ASSERT_EQ(freshest.size(), 2u);
+  EXPECT_EQ(freshest[0]->entry.id, 5u);
+  EXPECT_EQ(freshest[1]->entry.id, 3u);
+}
+
 TEST(Window, OldNodesAreForgotten) {
   Window window;
   window.merge(entry(1, 1, 1), 0, 0);

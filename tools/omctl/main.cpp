@@ -4,6 +4,7 @@
 
 #include "tools/omctl/client.h"
 #include "tools/omctl/commands.h"
+#include "tools/omctl/sim.h"
 #ifdef OMIG_HAVE_LAB
 #include "tools/omctl/lab.h"
 #endif
@@ -63,6 +64,7 @@ int main(int argc, char** argv) {
   const std::string first = argc > 1 ? argv[1] : "";
   if (first == "run") return run(words);
   if (first == "lab") return lab(words);
+  if (first == "sim") return omig::sim_main(words);
 
   CLI::App app{"omig: moves running programs between nodes"};
   app.failure_message([](const CLI::App*, const CLI::Error& error) {
@@ -85,6 +87,7 @@ int main(int argc, char** argv) {
     return command;
   };
   app.add_subcommand("run", "run a command that can move: omctl run [-n NODE] -- COMMAND...");
+  app.add_subcommand("sim", "the cluster's policies on simulated clusters: omctl sim run|table|scale|gossip|spread");
   app.add_subcommand("lab", "a cluster on this machine: omctl lab up|exec|status|down");
   CLI::App* migrate = with_json(with_pid(app.add_subcommand("migrate", "move a process; waits until it is done")));
   migrate->add_option("WHERE", where, "a node's name or number, home, or balance")->required();
