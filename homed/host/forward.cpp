@@ -203,9 +203,8 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   if (cut_short) remember_sleep(*t, n);
   const bool is_sleep = row.nr == SYS_nanosleep || row.nr == SYS_clock_nanosleep;
   const bool program_sees_it = (reply.flags & wire::kReplyAborted) != 0 && !t->guest->freezing;
-  const long value = cut_short && is_sleep && !program_sees_it
-                         ? reply.ret
-                         : syscalls::scatter(buffers.call, reply, buffers.reply, memory);
+  i64 value = cut_short && is_sleep && !program_sees_it ? reply.ret
+                                                        : syscalls::scatter(buffers.call, reply, buffers.reply, memory);
   if (!buffers.reply.finish()) return deputy_gone(*t->guest);
   if (cut_short) {
     if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
@@ -218,6 +217,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   }
   t->restart_at_home = false;
   t->sleep_deadline_ns = 0;
+  if (row.nr == SYS_getdents64) value = hide_engine_entries(*t, args, value);
   if ((reply.flags & wire::kReplySigpipe) != 0) {
     siginfo_t info{};
     info.si_signo = SIGPIPE;

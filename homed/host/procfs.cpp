@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <sstream>
 #include <string_view>
 
@@ -82,9 +83,68 @@ std::string merge_stat(const std::string& home, const std::string& guest) {
   return result;
 }
 
+// Reads a small file as the deputy sees it. The thread must be in a call.
+// The entries of a getdents64 buffer that `ours` does not name.
+std::vector<u8> without(const std::vector<u8>& list, const std::function<bool(std::string_view)>& ours) {
+  constexpr size_t kLengthAt = 16, kNameAt = 19;  // of struct linux_dirent64
+  std::vector<u8> kept;
+  for (size_t at = 0; at + kNameAt < list.size();) {
+    u16 length = 0;
+    memcpy(&length, list.data() + at + kLengthAt, sizeof length);
+    if (length <= kNameAt || at + length > list.size()) return list;
+    const char* name = reinterpret_cast<const char*>(list.data() + at + kNameAt);
+    if (!ours(std::string_view(name, strnlen(name, length - kNameAt))))
+      kept.insert(kept.end(), list.begin() + static_cast<long>(at), list.begin() + static_cast<long>(at + length));
+    at += length;
+  }
+  return kept;
+}
+
 }  // namespace
 
-// Reads a small file as the deputy sees it. The thread must be in a call.
+// A list of the program's own threads or descriptors: the ear and the links are not among them. Only a number of ours
+// in it makes us ask which directory it is.
+i64 Visit::hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes) {
+  const Guest& guest = *t.guest;
+  const auto number = [](std::string_view name) {
+    const bool digits = !name.empty() && name.size() < 10 && name.find_first_not_of("0123456789") == name.npos;
+    return digits ? std::stoll(std::string(name)) : -1;
+  };
+  const auto is_ear = [&](std::string_view name) { return number(name) == guest.ear_tid; };
+  const auto is_link = [&](std::string_view name) {
+    return number(name) >= guest.guard_first && number(name) <= guest.guard_last;
+  };
+  const wire::Reloc reloc{1, 0};
+  while (bytes > 0) {
+    std::vector<u8> list(static_cast<size_t>(bytes));
+    if (!read_memory(guest.pid, args[1], list.data(), list.size())) return bytes;
+    if (without(list, [&](auto name) { return is_ear(name) || is_link(name); }).size() == list.size()) return bytes;
+    const std::string link = fmt::format("/proc/self/fd/{}", static_cast<i32>(args[0]));
+    const wire::Reloc relocs[] = {{0, 0}, {1, 64}};
+    const wire::Out out{64, 256, 1, 0, ~0u};
+    std::vector<u8> output;
+    const long length =
+        home_call(t, SYS_readlink, {0, 0, out.bytes}, {reinterpret_cast<const u8*>(link.c_str()), link.size() + 1},
+                  relocs, {&out, 1}, &output);
+    if (length <= 0) return bytes;
+    const std::string_view path(reinterpret_cast<const char*>(output.data()) + sizeof(u32),
+                                static_cast<size_t>(length));
+    if (!path.starts_with(fmt::format("/proc/{}/", guest.home_pid))) return bytes;
+    std::vector<u8> kept = list;
+    if (path.ends_with("/task")) kept = without(list, is_ear);
+    if (path.ends_with("/fd") || path.ends_with("/fdinfo")) kept = without(list, is_link);
+    if (!kept.empty())
+      return write_memory(guest.pid, args[1], kept.data(), kept.size()) ? static_cast<i64>(kept.size()) : -EFAULT;
+    // Nothing but ours in this piece: the next one, for an empty one would mean the end.
+    const u32 room = static_cast<u32>(std::min<u64>(args[2], 65536));
+    const wire::Out next{0, room, 1, 0, ~0u};
+    bytes = home_call(t, SYS_getdents64, {args[0], 0, room}, {}, {&reloc, 1}, {&next, 1}, &output);
+    if (bytes > 0 && !write_memory(guest.pid, args[1], output.data() + sizeof(u32), static_cast<size_t>(bytes)))
+      return -EFAULT;
+  }
+  return bytes;
+}
+
 std::string Visit::read_home_file(GuestThread& t, const std::string& path) {
   const wire::Reloc reloc{1, 0};
   const long fd = home_call(t, SYS_openat, {static_cast<u64>(AT_FDCWD), 0, O_RDONLY | O_CLOEXEC},

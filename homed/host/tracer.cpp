@@ -105,6 +105,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->home_vmas = image.home_vmas;
   guest->ear_excluded = image.header.ear_excluded;
   for (size_t i = 0; i < image.files.size(); ++i) guest->files.adopt(image.files[i], file_ids[i]);
+  guest->ear_tid = ear.hello.tid;
   guest->guard_first = ear.hello.guard_first;
   guest->guard_last = ear.hello.guard_last;
   guest->ear = std::move(ear.fd);
@@ -374,6 +375,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn->home_pid = birth->home_tid;
       newborn->pid = child;
       newborn->ear = std::move(birth->ear->fd);
+      newborn->ear_tid = birth->ear->hello.tid;
       newborn->guard_first = birth->ear->hello.guard_first;
       newborn->guard_last = birth->ear->hello.guard_last;
       newborn->files = parent.guest->files;

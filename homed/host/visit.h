@@ -105,6 +105,7 @@ struct Guest {
   u64 ear_excluded = 0;
   u64 ear_seq = 0;
   std::map<u64, std::shared_ptr<std::promise<void>>> ear_acks;
+  i32 ear_tid = 0;  // at home
   u32 guard_first = 0, guard_last = 0;
   u32 home_uid = 0;
 
@@ -232,6 +233,7 @@ class Visit {
   // procfs.cpp
   bool special_open(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   std::string read_home_file(GuestThread& t, const std::string& path);
+  i64 hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes);
   void after_signalfd(GuestThread& t, const seccomp_notif& n, i64 result);
   void birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6> args);
 

@@ -24,8 +24,8 @@ void take(Snapshot& s) {
   memcpy(s.auxv, auxv, sizeof auxv);
 }
 
-int count_tasks() {
-  DIR* directory = opendir("/proc/self/task");
+int count_entries(const char* path) {
+  DIR* directory = opendir(path);
   CHECK(directory);
   int count = 0;
   for (dirent* entry; (entry = readdir(directory));) count += entry->d_name[0] != '.';
@@ -44,7 +44,8 @@ void check_numbers() {
   CHECK(strstr(text, "VmRSS:") && sscanf(strstr(text, "VmRSS:"), "VmRSS: %lu kB", &kib) == 1);
   CHECK(kib > 20 << 10);
   CHECK(strstr(text, "Threads:\t2\n"));
-  CHECK_EQ(count_tasks(), 2);
+  CHECK_EQ(count_entries("/proc/self/task"), 2);
+  CHECK(count_entries("/proc/self/fd") < 10);
   slurp("/proc/self/stat", text);
   CHECK_EQ(atoi(text), getpid());
   CHECK(strrchr(text, ')')[2] == 'R');
