@@ -67,7 +67,7 @@ struct Mapping {
   bool flag(const char* name) const { return flags.find(std::string(" ") + name + " ") != std::string::npos; }
 };
 
-Reason why_mapping(const Mapping& m) {
+Reason why_mapping(const Mapping& m, const ReasonsQuery& query) {
   if (m.start >= kEngineBase && m.start < kEngineEnd) return std::nullopt;  // the engine's own
   const std::string where = " " + m.range + (m.path.empty() ? "" : " " + m.path);
   // VM_MAYWRITE says what the program could do with mprotect, whatever the mapping's protection is now.
@@ -79,14 +79,14 @@ Reason why_mapping(const Mapping& m) {
   }
   if (m.flag("lo") && m.path != "[vdso]") return "locked memory";
   if (m.flag("ht")) return "huge-page mapping" + where;
-  if (m.flag("um") || m.flag("uw") || m.flag("ui")) return "userfaultfd";
+  if (m.flag("um") || m.flag("ui") || (m.flag("uw") && !query.ignore_tracer)) return "userfaultfd";
   if (m.pkey) return "memory protection keys";
   if ((m.flag("io") || m.flag("pf")) && !m.path.starts_with("[v")) return "device mapping" + where;
   return std::nullopt;
 }
 
 // smaps: a line per mapping that starts with its range, then indented-less "Name: value" lines of it.
-Reason why_memory(pid_t pid) {
+Reason why_memory(pid_t pid, const ReasonsQuery& query) {
   const auto smaps = read_text_file("/proc/" + std::to_string(pid) + "/smaps", 256 << 20);
   if (!smaps) return "its mappings cannot be read (is it another user's, or not dumpable?)";
   std::string_view rest = *smaps;
@@ -99,7 +99,7 @@ Reason why_memory(pid_t pid) {
     const size_t colon = line.find(':');
     if (line.starts_with("VmFlags:")) {
       current.flags = std::string(line.substr(8)) + " ";
-      if (auto reason = why_mapping(current)) return reason;
+      if (auto reason = why_mapping(current, query)) return reason;
     } else if (line.starts_with("ProtectionKey:")) {
       current.pkey = line.find_first_of("123456789") != std::string_view::npos;
     } else if (dash != std::string_view::npos && dash < colon && line.find(' ') > dash) {
@@ -143,7 +143,7 @@ std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query) {
   if (!query.ignore_tracer && tracer != "0" && !tracer.empty()) return "traced by " + std::string(tracer);
   if (auto reason = why_threads(pid)) return reason;
   if (number_at(status_field(*status, "VmLck")) != 0) return "locked memory";
-  return why_memory(pid);
+  return why_memory(pid, query);
 }
 
 }  // namespace omig

@@ -189,6 +189,8 @@ class Arriving {
 
   void receive() {
     const int fd = options_.conversation.get();
+    if (!restore_->receive_ahead(fd) || !send_json(fd, {{"ok", true}}))
+      throw std::runtime_error("the source broke off, or a page did not fit");
     if (!receive_image(fd, &image_)) throw std::runtime_error("the source broke off");
     if (image_.header.pid != options_.request.at("pid").get<i32>()) throw std::runtime_error("malformed image");
     std::vector<bool> there;

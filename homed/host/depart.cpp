@@ -12,6 +12,7 @@
 #include "homed/host/depart.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/prctl.h>
 #include <sys/mman.h>
@@ -26,6 +27,7 @@
 #include "homed/host/fault.h"
 #include "homed/host/proc.h"
 #include "homed/reasons.h"
+#include "lib/abi/userfaultfd.h"
 #include "lib/image/sigframe.h"
 
 namespace omig::host {
@@ -52,7 +54,8 @@ i64 clock_ns(clockid_t clock) {
 
 nlohmann::json MoveReport::to_json() const {
   if (!ok) return {{"ok", false}, {"reason", reason}};
-  return {{"ok", true}, {"freeze_ms", freeze_ms}, {"total_ms", total_ms}, {"bytes", bytes}};
+  return {{"ok", true},     {"freeze_ms", freeze_ms}, {"total_ms", total_ms},
+          {"bytes", bytes}, {"ahead_ms", ahead_ms},   {"ahead_bytes", ahead_bytes}};
 }
 
 bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::string* reason) {
@@ -75,9 +78,10 @@ bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::s
 }
 
 bool MoveConversation::open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-                            std::span<const image::File> files, std::span<const Preparation> preparations,
+                            std::span<const image::File> files, std::vector<Preparation> preparations,
                             std::string* reason) {
   node_ = node;
+  prepared_ = std::move(preparations);
   std::string error;
   fd_ = connect_peer(to, key, milliseconds(3000), &error);
   if (!fd_) {
@@ -86,7 +90,7 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
   }
   nlohmann::json reply;
   if (!send_json(fd_.get(), request) ||
-      !send_json(fd_.get(), {{"files", files_to_json(files)}, {"prepare", preparations_to_json(preparations)}})) {
+      !send_json(fd_.get(), {{"files", files_to_json(files)}, {"prepare", preparations_to_json(prepared_)}})) {
     *reason = fmt::format("{} broke off the move", node);
     return false;
   }
@@ -106,6 +110,27 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
   return true;
 }
 
+bool MoveConversation::send_run(u64 address, std::span<u8> bytes) {
+  const image::PageRun run{address, bytes.size()};
+  static_assert(sizeof run <= kPageHeadroom);
+  u8* head = bytes.data() - sizeof run;
+  memcpy(head, &run, sizeof run);
+  return write_all(fd_.get(), head, sizeof run + bytes.size(), kShipTimeout);
+}
+
+bool MoveConversation::send_ahead(pid_t pid, WriteTracker tracker, std::string* reason, PageStatistics* statistics) {
+  ahead_.emplace(pid, std::move(tracker));
+  const image::PageRun end{};
+  const PageSink sink = [this](u64 address_of, std::span<u8> bytes) { return send_run(address_of, bytes); };
+  if (!ahead_->send(sink, statistics) || !write_all(fd_.get(), &end, sizeof end)) {
+    nlohmann::json last_words;
+    if (answer(&last_words, kLastWords, reason)) *reason = fmt::format("{} broke off the move", node_);
+    return false;
+  }
+  nlohmann::json placed;
+  return answer(&placed, kShipTimeout, reason);
+}
+
 bool MoveConversation::ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics) {
   const auto lost = [&] {
     nlohmann::json last_words;  // it may have said why before it broke off
@@ -114,14 +139,15 @@ bool MoveConversation::ship(pid_t pid, const image::Image& image, std::string* r
   };
   if (!send_image(fd_.get(), image)) return lost();
   fault_point("image-sent");
-  const PageSink sink = [this](u64 address_of, std::span<const u8> bytes) {
-    const image::PageRun run{address_of, bytes.size()};
-    return write_all(fd_.get(), &run, sizeof run, kShipTimeout) &&
-           write_all(fd_.get(), bytes.data(), bytes.size(), kShipTimeout);
-  };
-  if (!send_pages(pid, image.vmas, files_there_, sink, statistics)) return lost();
-  const image::PageRun end{};
-  if (!write_all(fd_.get(), &end, sizeof end)) return lost();
+  const PageSink sink = [this](u64 address_of, std::span<u8> bytes) { return send_run(address_of, bytes); };
+  const Ranges there = ahead_->sent() & kept(prepared_, image.vmas);
+  Ranges gone;
+  const PageRequest request{.vmas = image.vmas, .files_there = files_there_, .ahead = &there};
+  if (!send_pages(pid, request, sink, statistics, &gone)) return lost();
+  std::vector<image::PageRun> last;
+  for (const Range& range : gone) last.push_back({range.lower() | image::kRunGone, range.upper() - range.lower()});
+  last.push_back({});
+  if (!write_all(fd_.get(), last.data(), last.size() * sizeof(image::PageRun))) return lost();
   fault_point("pages-sent");
   nlohmann::json ready;
   return answer(&ready, kShipTimeout, reason);
@@ -206,22 +232,50 @@ class Departure {
     return false;
   }
 
+  bool same_program(std::string* reason) const {
+    EngineHead head{};
+    if (read_memory(options_.pid, kEngineHeadAddress, &head, sizeof head) && memcmp(&head, &head_, sizeof head) == 0)
+      return true;
+    *reason = "busy: it has just executed another program, try again";
+    return false;
+  }
+
+  // Where that does not work all its memory travels while it is frozen.
+  WriteTracker track_writes() {
+    WriteTracker tracker;
+    std::string ignored;
+    if (conversation_.prepared().empty() || !freeze_and_capture(&ignored)) return tracker;
+    const Fd process(static_cast<int>(syscall(SYS_pidfd_open, options_.pid, 0)));
+    const long fd = same_program(&ignored)
+                        ? process_.inject(head_.gadget, SYS_userfaultfd, {O_CLOEXEC | abi::kUffdUserModeOnly})
+                        : -1;
+    if (fd >= 0) {
+      tracker.userfaultfd = Fd(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
+      process_.inject(head_.gadget, SYS_close, {static_cast<u64>(fd)});
+      tracker.start(options_.pid, conversation_.prepared());
+    }
+    process_.release();
+    return tracker;
+  }
+
   bool leave(MoveReport* report) {
+    std::string* reason = &report->reason;
+    const auto started_at = Clock::now();
+    WriteTracker tracker = track_writes();
+    fault_point("tracked");
+    if (!conversation_.send_ahead(options_.pid, std::move(tracker), reason, &statistics_)) return false;
+    report->ahead_ms = ms_since(started_at);
+    report->ahead_bytes = statistics_.bytes;
     fault_point("before-freeze");
     const auto frozen_at = Clock::now();
-    std::string* reason = &report->reason;
     if (!freeze_and_capture(reason)) return false;
     fault_point("frozen");
     if (auto why = why_stays(options_.pid, {.ignore_tracer = true})) {
       *reason = *why;
       return false;
     }
-    EngineHead head{};
-    if (!read_memory(options_.pid, kEngineHeadAddress, &head, sizeof head) || memcmp(&head, &head_, sizeof head) != 0) {
-      *reason = "busy: it has just executed another program, try again";
+    if (!same_program(reason) || !map_engine_memory(reason) || !timers_can_leave(reason) || !make_image(reason))
       return false;
-    }
-    if (!map_engine_memory(reason) || !timers_can_leave(reason) || !make_image(reason)) return false;
     if (!conversation_.ship(options_.pid, image_, reason, &statistics_)) return false;
     if (!write_engine_memory(reason)) return false;
     fault_point("before-divert");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "homed/host/freeze.h"
+#include "homed/host/pages.h"
 #include "homed/host/source.h"
 #include "lib/link/peer.h"
 
@@ -25,6 +26,8 @@ struct MoveReport {
   double freeze_ms = 0;
   double total_ms = 0;
   u64 bytes = 0;
+  double ahead_ms = 0;  // while it still ran
+  u64 ahead_bytes = 0;
   nlohmann::json to_json() const;
 };
 
@@ -37,7 +40,11 @@ class MoveConversation {
  public:
   // Asks, and offers the files; fills what the target answered.
   bool open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-            std::span<const image::File> files, std::span<const Preparation> preparations, std::string* reason);
+            std::span<const image::File> files, std::vector<Preparation> preparations, std::string* reason);
+  std::span<const Preparation> prepared() const { return prepared_; }
+  // Large memory, while the process still runs; waits until the target has it in place and is prepared for the rest.
+  // Always before ship().
+  bool send_ahead(pid_t pid, WriteTracker tracker, std::string* reason, PageStatistics* statistics);
   // Ships a frozen process. `expect_ready`: until the target has it in place.
   bool ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics);
   // Waits for the target's last word.
@@ -49,9 +56,12 @@ class MoveConversation {
 
  private:
   bool answer(nlohmann::json* json, milliseconds timeout, std::string* reason);
+  bool send_run(u64 address, std::span<u8> bytes);
   Fd fd_;
   std::string node_;
   std::vector<bool> files_there_;
+  std::vector<Preparation> prepared_;
+  std::optional<PreCopy> ahead_;
 };
 
 }  // namespace omig::host

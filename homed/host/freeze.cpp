@@ -115,8 +115,24 @@ bool FrozenProcess::capture(std::string* reason) {
       return false;
     }
     normalise_restart(pid_, &thread, signal_pending(tids_[i]));
-    here_.push_back(thread.regs);
     const long result = static_cast<long>(at_stop.rax);
+    user_regs_struct& here = here_.emplace_back(thread.regs);
+    if (result == -516) {  // whatever it waits for: the kernel knows for how long
+      here.rax = SYS_restart_syscall;
+      here.rip = at_stop.rip - 2;
+      // It was stopped before (pre-copy), and the kernel tells no more when it began to wait.
+      if (at_stop.orig_rax == SYS_restart_syscall && thread.restart_at_home == 0)
+        thread.sleep_deadline_ns = waits_[tids_[i]];
+    } else if (result == -EINTR && here.rip != at_stop.rip) {
+      // Only our stop made it EINTR (epoll_wait): wherever it goes on, it waits for what is left of its time.
+      image::Thread rest = thread;
+      Rest none;
+      rest.sleep_deadline_ns = deadline;
+      wait_for_the_rest(&rest, static_cast<u64>(Clock::now().time_since_epoch().count()), 0, &none);
+      here = rest.regs;
+      set_registers(tids_[i], here);
+    }
+    if (deadline != 0) waits_[tids_[i]] = deadline;
     if (deadline != 0 &&
         (result == -516 || result == -514 || result == -EINTR)) {  // issue it again, for the rest of the time
       thread.restart_at_home = 0;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,7 @@ class FrozenProcess {
   pid_t pid_ = 0;
   std::vector<pid_t> tids_;
   std::vector<std::optional<SleepProbe>> sleeps_;
+  std::map<pid_t, u64> waits_;          // when a thread's wait ends, as an earlier stop has found out
   std::vector<user_regs_struct> here_;  // registers that continue a thread in this kernel, which knows its sleeps
   std::vector<image::Thread> threads_;  // normalised
   std::vector<bool> diverted_;

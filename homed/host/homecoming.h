@@ -107,19 +107,20 @@ class Homecoming {
     std::vector<bool> there(guest_.files.files().size(), true);
     size_t at = 0;
     long error = 0;
-    const PageSink sink = [&](u64 address, std::span<const u8> bytes) {
+    const PageSink sink = [&](u64 address, std::span<u8> bytes) {
       while (at < plan_.result.size() && plan_.result[at].end <= address) ++at;
       if (at < plan_.result.size() && opened_ != plan_.result[at].start && writable_first(plan_.result[at], &error) < 0)
         return false;
-      std::vector<u8> head(sizeof(wire::Frame) + sizeof address);
       const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
-      memcpy(head.data(), &frame, sizeof frame);
-      memcpy(head.data() + sizeof frame, &address, sizeof address);
-      return send_bytes(lead_->link.get(), head.data(), head.size()) &&
-             send_bytes(lead_->link.get(), bytes.data(), bytes.size());
+      u8* head = bytes.data() - sizeof frame - sizeof address;
+      static_assert(sizeof frame + sizeof address <= kPageHeadroom);
+      memcpy(head, &frame, sizeof frame);
+      memcpy(head + sizeof frame, &address, sizeof address);
+      return send_bytes(lead_->link.get(), head, sizeof frame + sizeof address + bytes.size());
     };
     const u64 kept_from = page_down(guest_.header.mm.arg_start), kept_to = page_up(guest_.header.mm.env_end);
-    if (send_pages(guest_.pid, plan_.result, there, sink, statistics, kept_from, kept_to)) return true;
+    const PageRequest request{plan_.result, there, Range(kept_from, kept_to)};
+    if (send_pages(guest_.pid, request, sink, statistics)) return true;
     return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
   }
 

@@ -282,6 +282,9 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
                          &report.reason))
     return report;
 
+  PageStatistics statistics;
+  if (!conversation.send_ahead(guest->pid, {}, &report.reason, &statistics)) return report;
+
   bool frozen = false, captured = false;
   const u64 excluded = guest->ear_excluded;
   if (guest->ending) {
@@ -297,7 +300,6 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
     return report;
   }
   image::Image image;
-  PageStatistics statistics;
   on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
   moved = captured;
   for (image::Vma& v : image.vmas) {

@@ -84,16 +84,40 @@ void Restore::prepare() {
   batch(cell_.guest, ops, "clearing the room");
 }
 
-void Restore::make_ready(std::span<const Preparation> preparations) {
-  constexpr u64 kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
+void Restore::make_ready(std::vector<Preparation> preparations) {
+  ready_ = std::move(preparations);
   std::vector<BatchOp> ops;
-  for (const Preparation& p : preparations) {
-    ops.push_back(op(SYS_mmap, p.start, p.end - p.start, PROT_READ | PROT_WRITE, kMapFlags, ~0ull, 0, true));
-    ops.push_back(op(SYS_madvise, p.used_start, p.used_end - p.used_start, MADV_HUGEPAGE, 0, 0, 0, true));
-    ops.push_back(op(SYS_madvise, p.used_start, p.used_end - p.used_start, kPopulateWrite, 0, 0, 0, true));
-    ready_.push_back(p);
+  for (const Preparation& p : ready_) {
+    ops.push_back(op(SYS_mmap, p.start, p.end - p.start, PROT_READ | PROT_WRITE, kMapFlags, ~0ull, 0));
+    if (p.used_start < p.used_end)
+      ops.push_back(op(SYS_madvise, p.start, p.end - p.start, MADV_HUGEPAGE, 0, 0, 0, true));
   }
-  if (!ops.empty()) batch(cell_.guest, ops, "preparing memory");
+  batch(cell_.guest, ops, "preparing memory");
+}
+
+// Fresh memory is what costs most (KERNEL.md 6). The guest itself takes it, from the end backwards, while we write from
+// the beginning: both take pages until they meet.
+bool Restore::receive_ahead(int fd) {
+  constexpr u64 kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
+  u64 total = 0;
+  for (const Preparation& p : ready_) total += p.used_end - p.used_start;
+  const u64 step = std::max<u64>(page_up(total / (kWorkOpsMax / 2)), 32 << 20);
+  std::vector<BatchOp> ops;
+  std::vector<image::Vma> areas;
+  for (const Preparation& p : ready_) {
+    for (u64 at = p.used_start; at < p.used_end; at += step)
+      ops.push_back(op(SYS_madvise, at, std::min(step, p.used_end - at), kPopulateWrite, 0, 0, 0, true));
+    areas.push_back({.start = p.start, .end = p.end, .prot = PROT_READ | PROT_WRITE});
+  }
+  std::reverse(ops.begin(), ops.end());
+  bool received = false;
+  const auto receive = [&] { received = receive_runs(fd, areas, nullptr); };
+  if (ops.empty()) {
+    receive();
+  } else {
+    batch(cell_.guest, ops, "preparing memory", receive);
+  }
+  return received;
 }
 
 void Restore::place(const image::Image& image, const std::vector<bool>& files_there) {
@@ -111,26 +135,28 @@ void Restore::place(const image::Image& image, const std::vector<bool>& files_th
   prlimit(cell_.guest, RLIMIT_CORE, &no_core, nullptr);
 
   std::vector<BatchOp> ops;
-  const auto is_ready = [&](const image::Vma& v) {  // still the mapping that was announced; a heap may have grown
-    return v.kind == image::VmaKind::anonymous && v.flags == 0 && v.prot == (PROT_READ | PROT_WRITE) &&
-           std::any_of(ready_.begin(), ready_.end(),
-                       [&](const Preparation& p) { return p.start == v.start && p.end == v.end; });
-  };
-  for (const Preparation& p : ready_) {
-    const bool kept = std::any_of(image.vmas.begin(), image.vmas.end(), [&](const image::Vma& v) {
-      return v.start == p.start && v.end == p.end && is_ready(v);
-    });
-    if (!kept) ops.push_back(op(SYS_munmap, p.start, p.end - p.start));
-  }
+  const Ranges stays = kept(ready_, image.vmas);
+  Ranges leaves;
+  for (const Preparation& p : ready_) leaves += Range(p.start, p.end);
+  leaves -= stays;
+  for (const Range& r : leaves) ops.push_back(op(SYS_munmap, r.lower(), r.upper() - r.lower()));
   for (const image::Vma& v : image.vmas) {
-    if (is_ready(v)) continue;
     if (v.kind == image::VmaKind::file && files_there[static_cast<size_t>(v.file)]) {
       const u64 sharing = (v.flags & image::kSharedReadOnly) != 0 ? MAP_SHARED : MAP_PRIVATE;
       ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED, static_cast<u64>(kCellFiles + v.file),
                        v.offset));
     } else if (v.kind == image::VmaKind::anonymous || v.kind == image::VmaKind::file) {
       const u64 grows = (v.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0;
-      ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, kMapFlags | grows, ~0ull, 0));
+      Ranges parts;
+      parts += Range(v.start, v.end);
+      parts -= stays;
+      for (const Range& r : parts)
+        ops.push_back(op(SYS_mmap, r.lower(), r.upper() - r.lower(), v.prot, kMapFlags | grows, ~0ull, 0));
+      // Has grown since: one mapping as at home, for mremap does not take two.
+      const bool huge = std::any_of(ready_.begin(), ready_.end(), [&](const Preparation& p) {
+        return p.used_start < p.used_end && p.start < v.end && p.end > v.start;
+      });
+      if (huge && !parts.empty()) ops.push_back(op(SYS_madvise, v.start, v.bytes(), MADV_HUGEPAGE, 0, 0, 0, true));
     } else {
       const auto from = aside_.find(v.kind);
       if (from == aside_.end()) throw failure("a different kernel runs here (vdso)");
@@ -155,15 +181,15 @@ namespace {
 // Copies pages into the guest. Writable mappings are written directly, the others through /proc/PID/mem, which may.
 class PagePlacer {
  public:
-  PagePlacer(pid_t pid, const image::Image& image) : pid_(pid), image_(image) {
+  PagePlacer(pid_t pid, std::span<const image::Vma> vmas) : pid_(pid), vmas_(vmas) {
     mem_ = Fd(open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDWR | O_CLOEXEC));
   }
 
   bool place(u64 address, const u8* bytes, u64 count) {
     while (count > 0) {
-      const auto vma = std::upper_bound(image_.vmas.begin(), image_.vmas.end(), address,
-                                        [](u64 a, const image::Vma& v) { return a < v.end; });
-      if (vma == image_.vmas.end() || vma->start > address) return false;  // pages outside of any mapping: nonsense
+      const auto vma =
+          std::upper_bound(vmas_.begin(), vmas_.end(), address, [](u64 a, const image::Vma& v) { return a < v.end; });
+      if (vma == vmas_.end() || vma->start > address) return false;  // pages outside of any mapping: nonsense
       const u64 part = std::min(count, vma->end - address);
       const bool direct = (vma->prot & PROT_WRITE) != 0;
       const bool done =
@@ -179,23 +205,56 @@ class PagePlacer {
 
  private:
   pid_t pid_;
-  const image::Image& image_;
+  std::span<const image::Vma> vmas_;
   Fd mem_;
 };
 
 }  // namespace
 
-bool Restore::receive_pages(int fd, const image::Image& image) {
-  PagePlacer placer(cell_.guest, image);
+// One warm buffer, filled with whatever has come, headers and pages alike (KERNEL.md 6).
+bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone) {
+  PagePlacer placer(cell_.guest, vmas);
   std::vector<u8> buffer(256 * 1024);
-  for (;;) {
-    image::PageRun run;
-    if (!read_exactly(fd, &run, sizeof run)) return false;
-    if (run.bytes == 0) return true;
-    if ((run.address | run.bytes) % kPageSize != 0 || run.bytes > buffer.size()) return false;
-    if (!read_exactly(fd, buffer.data(), run.bytes) || !placer.place(run.address, buffer.data(), run.bytes))
-      return false;
+  image::PageRun run;  // what of it has not come yet
+  for (size_t have = 0;;) {
+    const size_t got = read_some(fd, buffer.data() + have, buffer.size() - have);
+    if (got == 0) return false;
+    have += got;
+    size_t at = 0;
+    for (;;) {
+      if (run.bytes > 0) {
+        const size_t part = std::min<size_t>(run.bytes, have - at);
+        if (part == 0) break;
+        if (!placer.place(run.address, buffer.data() + at, part)) return false;
+        run.address += part;
+        run.bytes -= part;
+        at += part;
+        continue;
+      }
+      if (have - at < sizeof run) break;
+      memcpy(&run, buffer.data() + at, sizeof run);
+      at += sizeof run;
+      if (run.bytes == 0) return at == have;
+      const u64 address = run.address & ~image::kRunGone;
+      if ((address | run.bytes) % kPageSize != 0 || run.bytes > (1ull << 47) || address > (1ull << 47)) return false;
+      if (address == run.address) continue;
+      if (gone == nullptr) return false;
+      *gone += Range(address, address + run.bytes);
+      run.bytes = 0;
+    }
+    memmove(buffer.data(), buffer.data() + at, have - at);
+    have -= at;
   }
+}
+
+bool Restore::receive_pages(int fd, const image::Image& image) {
+  Ranges gone;
+  if (!receive_runs(fd, image.vmas, &gone)) return false;
+  gone &= kept(ready_, image.vmas);
+  std::vector<BatchOp> ops;
+  for (const Range& r : gone) ops.push_back(op(SYS_madvise, r.lower(), r.upper() - r.lower(), MADV_DONTNEED));
+  batch(cell_.guest, ops, "memory");
+  return true;
 }
 
 std::map<i32, pid_t> Restore::make_threads(const image::Image& image) {

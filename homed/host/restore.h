@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "homed/host/cell.h"
-#include "homed/host/source.h"
+#include "homed/host/pages.h"
 #include "lib/image/image.h"
 
 namespace omig::host {
@@ -19,8 +19,9 @@ class Restore {
 
   // Work area, everything of the exec'ed image unmapped, vdso pages put aside. Before the freeze.
   void prepare();
-  // Maps and populates what will be needed, with huge pages; failing only costs speed. Before the freeze.
-  void make_ready(std::span<const Preparation> preparations);
+  // Before the freeze: maps large memory, and while pages for it come from `fd`, takes memory for the rest of them.
+  void make_ready(std::vector<Preparation> preparations);
+  bool receive_ahead(int fd);
   void place(const image::Image& image, const std::vector<bool>& files_there);
   // Reads PageRuns from `fd` until the end mark. False: the sender is gone or sent nonsense.
   bool receive_pages(int fd, const image::Image& image);
@@ -34,6 +35,7 @@ class Restore {
   void load_registers(const image::Image& image, const std::map<i32, pid_t>& tids);
 
  private:
+  bool receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone);
   void batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running = {});
 
   Cell& cell_;

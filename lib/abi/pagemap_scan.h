@@ -29,6 +29,7 @@ struct PmScanArg {
 static_assert(sizeof(PmScanArg) == 0x60);
 
 inline constexpr unsigned long kPagemapScan = 0xc0606610;
+inline constexpr u64 kPmScanWpMatching = 1 << 0;  // marks the pages it lists, where userfaultfd tracks writes
 inline constexpr u64 kPageIsWpAllowed = 1 << 0;
 inline constexpr u64 kPageIsWritten = 1 << 1;
 inline constexpr u64 kPageIsFile = 1 << 2;

@@ -106,7 +106,9 @@ struct Image {
   std::vector<File> files;
 };
 
-// A run of pages on the wire; zero bytes ends the image.
+// A run of pages on the wire, with its bytes behind it; zero bytes ends the image. kRunGone in its address: pages that
+// were sent ahead are not there any more, no bytes follow.
+inline constexpr u64 kRunGone = 1;
 struct PageRun {
   u64 address = 0;
   u64 bytes = 0;

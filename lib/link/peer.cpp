@@ -38,21 +38,24 @@ bool wait_for(int fd, short events, Patience& patience) {
   }
 }
 
+// At least one byte; 0: end of stream (errno 0), error, no patience left.
+size_t read_part(int fd, void* data, size_t bytes, Patience& patience) {
+  for (;;) {
+    const ssize_t got = recv(fd, data, bytes, MSG_DONTWAIT);
+    if (got > 0) return static_cast<size_t>(got);
+    if (got == 0) errno = 0;
+    if (got == 0 || (errno != EAGAIN && errno != EINTR)) return 0;
+    if (errno == EAGAIN && !wait_for(fd, POLLIN, patience)) return 0;
+  }
+}
+
 bool read_until(int fd, void* data, size_t bytes, Patience& patience) {
   auto* at = static_cast<u8*>(data);
   while (bytes > 0) {
-    const ssize_t got = recv(fd, at, bytes, MSG_DONTWAIT);
-    if (got > 0) {
-      at += got;
-      bytes -= static_cast<size_t>(got);
-    } else if (got == 0) {
-      errno = 0;
-      return false;
-    } else if (errno == EAGAIN) {
-      if (!wait_for(fd, POLLIN, patience)) return false;
-    } else if (errno != EINTR) {
-      return false;
-    }
+    const size_t got = read_part(fd, at, bytes, patience);
+    if (got == 0) return false;
+    at += got;
+    bytes -= got;
   }
   return true;
 }
@@ -162,6 +165,11 @@ void Fd::reset(int fd) {
 bool read_exactly(int fd, void* data, size_t bytes, milliseconds timeout) {
   Patience patience(timeout);
   return read_until(fd, data, bytes, patience);
+}
+
+size_t read_some(int fd, void* data, size_t bytes, milliseconds timeout) {
+  Patience patience(timeout);
+  return read_part(fd, data, bytes, patience);
 }
 
 bool write_all(int fd, const void* data, size_t bytes, milliseconds timeout) {

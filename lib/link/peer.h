@@ -97,6 +97,8 @@ bool greet_peer(int fd, const ClusterKey& key, milliseconds timeout = kPeerTimeo
 
 // Exactly `bytes` or false (end of stream, error, timeout: errno is 0, the error's, ETIMEDOUT).
 bool read_exactly(int fd, void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
+// What has come, at least one byte; 0 in the same cases.
+size_t read_some(int fd, void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
 bool write_all(int fd, const void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
 
 // One framed JSON message. recv_json reads not a byte more than the message, so the descriptor can be handed on.

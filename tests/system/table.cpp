@@ -41,6 +41,7 @@ constexpr Program kPrograms[] = {
     {.name = "identity_traced", .stays = "traced by"},
     {.name = "memory_brk"},
     {.name = "memory_busy_writer"},
+    {.name = "memory_changing"},
     {.name = "memory_deep_stack"},
     {.name = "memory_dlopen"},
     {.name = "memory_generated_code"},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Moved while blocked in poll, select, epoll_wait, ppoll and pselect with a time-out: 0 after the whole time.
+// The process is large enough for pre-copy, so it is stopped twice.
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -9,6 +10,7 @@
 namespace {
 constexpr double kWait = 2.0;
 int quiet[2];
+char large[16 << 20];
 
 void expect_waited(double start, const char* what) {
   double took = seconds() - start;
@@ -57,6 +59,7 @@ void* by_pselect(void*) {
 
 int main() {
   CHECK_EQ(pipe(quiet), 0);
+  memset(large, 1, sizeof large);
   pthread_t threads[4];
   void* (*bodies[4])(void*) = {by_select, by_epoll, by_ppoll, by_pselect};
   for (int i = 0; i < 4; i++) CHECK_EQ(pthread_create(&threads[i], nullptr, bodies[i], nullptr), 0);
