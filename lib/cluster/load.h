@@ -20,6 +20,7 @@ struct NodeLoad {
   double held = 0;      // threads that would, but wait there for memory or for a CPU
   double reserved = 0;  // threads that are on their way there
   double told = 0;      // openMosix' load, 100 = one runnable thread per reference CPU, smoothed for export
+  double coming = 0;    // new processes that started there per second, lately
   u64 free_bytes = 0;   // net of reservations
   u64 total_bytes = 0;
   bool accepts = true;  // takes guests that the scheduler sends

@@ -22,16 +22,15 @@ constexpr double kLeastPenalty = 1.01;   // a tie is no reason to leave
 constexpr double kMostPenalty = 3;
 constexpr double kCall_s = 200e-6;  // a forwarded call, over a call at home
 constexpr double kQuiet_per_s = 200;
-constexpr double kComing = 2;            // new processes that a node which has work is expected to get soon
+constexpr double kHorizon_s = 4;         // of starts at a target count as if they were there already
 constexpr double kMemoryReserve = 0.05;  // of a target's memory stays free
 constexpr double kMoveFixed_s = 0.005;
 constexpr double kMoveBytes_per_s = 1e9;
 
-// How full a node is for something that has memory to carry there. A CPU that is free for a moment belongs to the next
-// new processes; only what stays free over seconds, as the slowly falling load says, is worth a move.
-double lasting_load(const NodeLoad& n) {
-  return n.told > 0 ? std::max(n.load(), n.told * n.cpus * n.speed / 100 + kComing) : n.load();
-}
+// How full a node is for something that has memory to carry there. Where processes start all the time, a CPU that is
+// free for a moment belongs to the next of them: what moves there stays long, and all that come meanwhile are the worse
+// for it.
+double lasting_load(const NodeLoad& n) { return n.load() + n.coming * kHorizon_s; }
 
 bool worthwhile(double relief, double cost, double penalty) { return relief * (1 - kMargin) > cost * penalty; }
 

@@ -34,6 +34,7 @@ nlohmann::json to_json(const NodeEntry& e) {
           {"held", e.held},
           {"reserved", e.reserved},
           {"told", e.told},
+          {"coming", e.coming},
           {"free_bytes", e.free_bytes},
           {"total_bytes", e.total_bytes},
           {"guests", e.guests},
@@ -50,8 +51,9 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
       !take(json, "cpus", e.cpus, 1e-3, 1e5) || !take(json, "speed", e.speed, 1e-3, 1e4) ||
       !take(json, "runnable", e.runnable, 0, 1e7) || !take(json, "held", e.held, 0, 1e7) ||
       !take(json, "reserved", e.reserved, 0, 1e7) || !take(json, "told", e.told, 0, 1e12) ||
-      !take(json, "free_bytes", e.free_bytes, 0, kBig) || !take(json, "total_bytes", e.total_bytes, 0, kBig) ||
-      !take(json, "guests", e.guests, 0, 1e9) || !take(json, "away", e.away, 0, 1e9))
+      !take(json, "coming", e.coming, 0, 1e7) || !take(json, "free_bytes", e.free_bytes, 0, kBig) ||
+      !take(json, "total_bytes", e.total_bytes, 0, kBig) || !take(json, "guests", e.guests, 0, 1e9) ||
+      !take(json, "away", e.away, 0, 1e9))
     return std::nullopt;
   const auto name = json.find("name");
   const auto endpoint = json.find("endpoint");

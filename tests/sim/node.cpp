@@ -77,6 +77,7 @@ NodeLoad Node::load(const std::vector<Job>& jobs, double now_s) {
   l.cpus = cpus;
   l.speed = speed;
   l.told = average.told();
+  l.coming = starts.per_s(static_cast<i64>(now_s * 1000), cluster::DecayKind::fast, {});
   l.total_bytes = total_bytes;
   double used = 0;
   for (const u32 i : here) {

@@ -9,6 +9,7 @@
 
 #include "lib/cluster/gossip.h"
 #include "lib/cluster/start.h"
+#include "lib/cluster/statistics.h"
 #include "tests/sim/scenario.h"
 
 namespace omig::sim {
@@ -90,6 +91,7 @@ class Node {
   std::deque<Note> notes;
   cluster::Gossip<NodeLoad> window{cluster::kWindow};
   cluster::LoadAverage average;
+  cluster::DecayingSum starts;
   cluster::Tokens tokens{32};
   double link_free_s = 0;  // until then the link is booked
   double advanced_s = 0;

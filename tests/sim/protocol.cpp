@@ -198,7 +198,10 @@ void Simulation::start(u32 id, u32 job) {
   j.state = State::here;
   j.at = id;
   j.came_s = now_s_;
-  if (j.moves == 0) j.started_s = now_s_;
+  if (j.moves == 0) {
+    j.started_s = now_s_;
+    n.starts.add(1, now_ms(), cluster::DecayKind::fast, {});
+  }
   j.rate = j.share = 0;
   j.held = j.booked = false;
   n.add(job);

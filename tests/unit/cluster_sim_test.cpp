@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A few seconds of simulated clusters that fail when the policy gets worse. The limits are far from what any of many
-// seeds gave (docs/POLICY.md has the figures), and far from what the other policies reach on the same work.
+// A few seconds of simulated clusters that fail when the policy gets worse. The limits leave the worst of twenty seeds
+// room (its excess over the bound was at most three quarters of what is allowed), and are far from what the other
+// policies reach on the same work.
 #include <gtest/gtest.h>
 
 #include "tests/sim/rumour.h"
@@ -26,9 +27,9 @@ class Seeds : public testing::TestWithParam<u64> {};
 INSTANTIATE_TEST_SUITE_P(Simulation, Seeds, testing::Values(1, 7, 42));
 
 TEST_P(Seeds, NearThePooledBound) {
-  EXPECT_LT(measure(scenario(32, 0.6, GetParam()), kOmig).mean, 1.035);
+  EXPECT_LT(measure(scenario(32, 0.6, GetParam()), kOmig).mean, 1.03);
   EXPECT_LT(measure(scenario(32, 0.8, GetParam()), kOmig).mean, 1.08);
-  EXPECT_LT(measure(scenario(128, 0.95, GetParam()), kOmig).mean, 1.25);
+  EXPECT_LT(measure(scenario(128, 0.95, GetParam()), kOmig).mean, 1.2);
 }
 
 TEST_P(Seeds, FarBetterThanOpenMosix) {
@@ -36,14 +37,14 @@ TEST_P(Seeds, FarBetterThanOpenMosix) {
   const std::vector<Work> trace = draw(s);
   const auto bound = pooled_slowdowns(s, trace);
   const double ours = measure(s, kOmig, trace, bound).mean - 1;
-  EXPECT_LT(ours, 0.4 * (measure(s, *policy_named("openmosix-start"), trace, bound).mean - 1));
-  EXPECT_LT(ours, 0.4 * (measure(s, *policy_named("opportunity"), trace, bound).mean - 1));
+  EXPECT_LT(ours, 0.25 * (measure(s, *policy_named("openmosix-start"), trace, bound).mean - 1));
+  EXPECT_LT(ours, 0.25 * (measure(s, *policy_named("opportunity"), trace, bound).mean - 1));
 }
 
 TEST_P(Seeds, FastCpusAreUsedFirst) {
   Scenario s = scenario(32, 0.6, GetParam());
   s.mixed = true;
-  EXPECT_LT(measure(s, kOmig).mean, 1.35);
+  EXPECT_LT(measure(s, kOmig).mean, 1.28);
 }
 
 TEST_P(Seeds, LittleMemoryDoesNotBringItDown) {
@@ -51,7 +52,7 @@ TEST_P(Seeds, LittleMemoryDoesNotBringItDown) {
   s.tight = true;
   const Measured ours = measure(s, kOmig);
   EXPECT_FALSE(ours.diverged);
-  EXPECT_LT(ours.mean, 1.2);
+  EXPECT_LT(ours.mean, 1.12);
   EXPECT_TRUE(measure(s, *policy_named("openmosix-start")).diverged) << "the scenario is too easy to show anything";
 }
 
@@ -79,7 +80,7 @@ TEST_P(Seeds, LossFailuresAndForkTreesAreSurvived) {
   u64 without = 0;
   for (const double slowdown : outcome.slowdowns) without += slowdown == 0;
   EXPECT_EQ(without, outcome.counts.lost_processes) << "every process ends, or is lost with a node";
-  EXPECT_LT(measure(s, kOmig, trace, pooled_slowdowns(s, trace)).mean, 1.4);
+  EXPECT_LT(measure(s, kOmig, trace, pooled_slowdowns(s, trace)).mean, 1.2);
 }
 
 TEST(Simulation, ASeedReplaysExactly) {

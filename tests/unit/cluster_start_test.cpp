@@ -180,11 +180,11 @@ TEST(Threshold, WhatWasToldLastCountsEvenIfItIsEmptierNow) {
 
 // ---- moves of omig's rule that the big picture in cluster_placement_test.cpp does not show
 
-TEST(Gain, ACpuThatIsFreeForAMomentIsNotWorthMovingMemory) {
+TEST(Gain, ACpuThatTheNextNewProcessWillTakeIsNotWorthMovingMemory) {
   PlacementState state = six_here();
   state.others = {node(2, 0)};
   ASSERT_FALSE(decide(state, 1).empty());
-  state.others[0].told = 100;  // it had four a moment ago
+  state.others[0].coming = 5;
   EXPECT_TRUE(decide(state, 1).empty());
   for (Candidate& c : state.running) c.started = false;  // nothing to carry: goes at once
   EXPECT_FALSE(decide(state, 1).empty());
