@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "lib/link/peer.h"
 
@@ -84,6 +85,10 @@ T field(const Json& json, const char* key, T otherwise) {
   if (it == json.end()) return otherwise;
   if constexpr (std::is_same_v<T, bool>) {
     return it->is_boolean() ? it->get<bool>() : otherwise;
+  } else if constexpr (std::is_integral_v<T>) {  // what does not fit, or is a fraction, is no such number
+    if (it->is_number_unsigned()) return std::in_range<T>(it->get<u64>()) ? it->get<T>() : otherwise;
+    if (it->is_number_integer()) return std::in_range<T>(it->get<i64>()) ? it->get<T>() : otherwise;
+    return otherwise;
   } else if constexpr (std::is_arithmetic_v<T>) {
     return it->is_number() ? it->get<T>() : otherwise;
   } else {

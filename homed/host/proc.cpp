@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 
@@ -29,36 +30,49 @@ std::string read_file(const std::string& path, size_t max_bytes) {
   return text;
 }
 
+namespace {
+
+// Takes a number and the one character behind it off the line's beginning.
+bool take_number(std::string_view* line, int base, char behind, u64* number) {
+  const auto [next, code] = std::from_chars(line->data(), line->data() + line->size(), *number, base);
+  const size_t used = static_cast<size_t>(next - line->data());
+  if (code != std::errc{} || used == line->size() || *next != behind) return false;
+  line->remove_prefix(used + 1);
+  return true;
+}
+
+bool parse_maps_line(std::string_view text, MapsLine* line) {
+  u64 major_number = 0, minor_number = 0;
+  if (!take_number(&text, 16, '-', &line->start) || !take_number(&text, 16, ' ', &line->end) || text.size() < 5)
+    return false;
+  if (text[0] == 'r') line->prot |= PROT_READ;
+  if (text[1] == 'w') line->prot |= PROT_WRITE;
+  if (text[2] == 'x') line->prot |= PROT_EXEC;
+  line->shared = text[3] == 's';
+  text.remove_prefix(5);
+  if (!take_number(&text, 16, ' ', &line->offset) || !take_number(&text, 16, ':', &major_number) ||
+      !take_number(&text, 16, ' ', &minor_number) || !take_number(&text, 10, ' ', &line->inode))
+    return false;
+  line->device = makedev(static_cast<unsigned>(major_number), static_cast<unsigned>(minor_number));
+  text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+  constexpr std::string_view kDeleted = " (deleted)";
+  line->deleted = text.size() > kDeleted.size() && text.ends_with(kDeleted);
+  if (line->deleted) text.remove_suffix(kDeleted.size());
+  line->path = text;
+  return line->start < line->end;
+}
+
+}  // namespace
+
 std::vector<MapsLine> read_maps(pid_t pid) {
+  return parse_maps(read_file(fmt::format("/proc/{}/maps", pid), 64u << 20));
+}
+
+std::vector<MapsLine> parse_maps(std::string_view text) {
   std::vector<MapsLine> lines;
-  const std::string text = read_file(fmt::format("/proc/{}/maps", pid), 64u << 20);
-  const char* p = text.c_str();
-  while (*p != 0) {
+  for (size_t end; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
     MapsLine line;
-    char* end = nullptr;
-    line.start = strtoull(p, &end, 16);
-    line.end = strtoull(end + 1, &end, 16);
-    const char* flags = end + 1;
-    if (flags[0] == 'r') line.prot |= PROT_READ;
-    if (flags[1] == 'w') line.prot |= PROT_WRITE;
-    if (flags[2] == 'x') line.prot |= PROT_EXEC;
-    line.shared = flags[3] == 's';
-    line.offset = strtoull(flags + 5, &end, 16);
-    const u64 major_number = strtoull(end + 1, &end, 16);
-    const u64 minor_number = strtoull(end + 1, &end, 16);
-    line.device = makedev(static_cast<unsigned>(major_number), static_cast<unsigned>(minor_number));
-    line.inode = strtoull(end + 1, &end, 10);
-    while (*end == ' ') ++end;
-    const char* newline = strchr(end, '\n');
-    line.path.assign(end, newline == nullptr ? strlen(end) : static_cast<size_t>(newline - end));
-    constexpr std::string_view kDeleted = " (deleted)";
-    if (line.path.size() > kDeleted.size() && line.path.ends_with(kDeleted)) {
-      line.path.resize(line.path.size() - kDeleted.size());
-      line.deleted = true;
-    }
-    lines.push_back(std::move(line));
-    if (newline == nullptr) break;
-    p = newline + 1;
+    if (parse_maps_line(text.substr(0, end), &line)) lines.push_back(std::move(line));
   }
   return lines;
 }

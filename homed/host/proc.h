@@ -23,6 +23,8 @@ struct MapsLine {
 
 // Empty when the process is gone.
 std::vector<MapsLine> read_maps(pid_t pid);
+// The same of its text. A line that is cut short (its process died while we read) is left out.
+std::vector<MapsLine> parse_maps(std::string_view text);
 
 // All tids, the leader first. Empty when the process is gone.
 std::vector<pid_t> read_tasks(pid_t pid);
