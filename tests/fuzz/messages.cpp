@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON from peers and from people: gossip, requests, move plans. Fields may be missing, of another type, out of range.
+#include "homed/host/pages.h"
 #include "homed/host/source.h"
 #include "homed/stream.h"
 #include "lib/cluster/window.h"
@@ -31,7 +32,7 @@ int LLVMFuzzerTestOneInput(const omig::u8* data, size_t bytes) {
   std::vector<image::File> files;
   host::files_from_json(json, &files);
   for (const host::Preparation& p : host::preparations_from_json(json))
-    CLAIM(p.start <= p.used_start && p.used_start < p.used_end && p.used_end <= p.end);
+    CLAIM(p.start <= p.used_start && p.used_start <= p.used_end && p.used_end <= p.end);
   frame_json(json);
   return 0;
 }
