@@ -66,7 +66,7 @@ def check_engine(elf):
     yield flags == 5, 'its segment is not read-and-execute only'
     yield offset == 0 and address == ENGINE_BASE, 'its file offsets are not its memory offsets'
     yield file_bytes == memory_bytes, 'it has memory that is not in the file'
-    head = struct.unpack_from('<7Q', elf.data, 0x1000)
+    head = struct.unpack_from('<8Q', elf.data, 0x1000)
     yield head[0] == ENGINE_HEAD_MAGIC, 'its head is not at offset 0x1000'
     yield all(address < a <= address + memory_bytes for a in head[1:]), 'its head points out of the image'
     yield elf.data[head[1] - address:head[1] - address + 3] == b'\x0f\x05\xcc', 'its gadget is not syscall; int3'

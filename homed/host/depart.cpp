@@ -224,7 +224,7 @@ class Departure {
   bool freeze_and_capture(std::string* reason) {
     for (int attempt = 0; attempt < 50; ++attempt) {
       if (!process_.freeze(options_.pid, kFreezeLimit, reason)) return false;
-      if (process_.capture(reason)) return true;
+      if (process_.capture(head_, reason)) return true;
       process_.release();
       if (*reason != kComingHome) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -415,6 +415,7 @@ class Departure {
       block.robust_list = t.robust_list;
       block.robust_bytes = t.robust_bytes;
       block.cut_short = t.cut_short;
+      block.done_bytes = t.done_bytes;
       block.link_fd = -1;
       block.slot = i;
       const std::vector<u8> frame = make_signal_frame(t, slot_address(i) + kSlotFrame);

@@ -121,6 +121,11 @@ bool Visit::begin_call(GuestThread& t, bool abortable) {
   return true;
 }
 
+bool Visit::cut_by_freeze(const GuestThread& t) {
+  const std::lock_guard lock(mutex_);
+  return t.aborting && t.guest->freezing;
+}
+
 void Visit::end_call(GuestThread& t) {
   const std::lock_guard lock(mutex_);
   t.in_call = false;
@@ -134,7 +139,7 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
     return;
   }
   ++t->guest->calls;
-  const wire::CutShort before = std::exchange(t->cut_short, wire::CutShort::no);
+  const CutCall before = std::exchange(t->cut, CutCall{});
   t->eintr_ok = false;
   t->temporary_mask.reset();
   const u32 nr = static_cast<u32>(n.data.nr);
@@ -164,10 +169,12 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
 }
 
 void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
-                    const u64 args[6], wire::CutShort before, WorkerBuffers& buffers) {
+                    const u64 args[6], CutCall before, WorkerBuffers& buffers) {
   GuestMemory memory(t->guest->pid);
   u64 own_args[6];
   memcpy(own_args, args, sizeof own_args);
+  const bool writes = row.nr == SYS_write || row.nr == SYS_sendto;
+  if (writes) own_args[1] += before.done_bytes, own_args[2] -= before.done_bytes;
   if (const int at = mask_argument(row.nr); at >= 0 && args[at] != 0) {
     u64 mask_address = args[at], mask = 0;
     // pselect6 has one more indirection: {pointer, size}.
@@ -206,12 +213,23 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   i64 value = cut_short && is_sleep && !program_sees_it ? reply.ret
                                                         : syscalls::scatter(buffers.call, reply, buffers.reply, memory);
   if (!buffers.reply.finish()) return deputy_gone(*t->guest);
+  // A blocking write ends with the count so far when it is interrupted; what only a freeze has cut goes on.
+  if (writes && value > 0 && static_cast<u64>(value) < own_args[2] && cut_by_freeze(*t)) {
+    t->cut = {wire::CutShort::restart, before.done_bytes + static_cast<u64>(value)};
+    interrupted(t, n.id, false);
+    return;
+  }
+  if (before.done_bytes != 0 && (!cut_short || program_sees_it)) {
+    end_call(*t);
+    answer(n.id, static_cast<i64>(before.done_bytes) + std::max<i64>(value, 0));
+    return;
+  }
   if (cut_short) {
     if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
     t->restart = row.restart;
-    t->cut_short = (reply.flags & wire::kReplyAborted) == 0        ? before
-                   : row.restart == syscalls::Restart::restartable ? wire::CutShort::restart
-                                                                   : wire::CutShort::eintr;
+    t->cut = before;
+    if ((reply.flags & wire::kReplyAborted) != 0)
+      t->cut.how = row.restart == syscalls::Restart::restartable ? wire::CutShort::restart : wire::CutShort::eintr;
     interrupted(t, n.id, (reply.flags & wire::kReplyAborted) != 0);
     return;
   }
@@ -232,11 +250,11 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   answer(n.id, value);
 }
 
-bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row,
-                     wire::CutShort before, WorkerBuffers& buffers, wire::Reply* reply) {
+bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row, CutCall before,
+                     WorkerBuffers& buffers, wire::Reply* reply) {
   if (!begin_call(*t, row.restart != syscalls::Restart::never)) {
     t->restart = row.restart;
-    t->cut_short = before;
+    t->cut = before;
     interrupted(t, notification, false);
     return false;
   }

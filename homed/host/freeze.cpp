@@ -100,7 +100,7 @@ bool FrozenProcess::signal_pending(pid_t tid) const {
   return masks && ((masks->pending | masks->shared_pending) & ~masks->blocked) != 0;
 }
 
-bool FrozenProcess::capture(std::string* reason) {
+bool FrozenProcess::capture(const EngineHead& head, std::string* reason) {
   for (size_t i = 0; i < tids_.size(); ++i) {
     image::Thread thread;
     thread.tid = tids_[i];
@@ -108,22 +108,24 @@ bool FrozenProcess::capture(std::string* reason) {
       *reason = "it ended";
       return false;
     }
+    const bool pending = signal_pending(tids_[i]);
+    user_regs_struct& here = here_.emplace_back(thread.regs);
+    if (!pending) cut_write(pid_, head.finish_write, &thread);
     const user_regs_struct at_stop = thread.regs;
     const u64 deadline = sleeps_[i] ? sleep_deadline_ns(*sleeps_[i], pid_, tids_[i], at_stop) : 0;
     if (in_engine(at_stop)) {
       *reason = kComingHome;
       return false;
     }
-    normalise_restart(pid_, &thread, signal_pending(tids_[i]));
+    normalise_restart(pid_, &thread, pending);
     const long result = static_cast<long>(at_stop.rax);
-    user_regs_struct& here = here_.emplace_back(thread.regs);
-    if (result == -516) {  // whatever it waits for: the kernel knows for how long
-      here.rax = SYS_restart_syscall;
-      here.rip = at_stop.rip - 2;
+    if (static_cast<long>(here.rax) > 0 && thread.done_bytes != 0 && !in_engine(here)) {
+      if (finish_write_here(pid_, head.finish_write, thread, &here)) set_registers(tids_[i], here);
+    } else if (result == -516) {
       // It was stopped before (pre-copy), and the kernel tells no more when it began to wait.
       if (at_stop.orig_rax == SYS_restart_syscall && thread.restart_at_home == 0)
         thread.sleep_deadline_ns = waits_[tids_[i]];
-    } else if (result == -EINTR && here.rip != at_stop.rip) {
+    } else if (result == -EINTR && thread.regs.rip != at_stop.rip) {
       // Only our stop made it EINTR (epoll_wait): wherever it goes on, it waits for what is left of its time.
       image::Thread rest = thread;
       Rest none;
@@ -151,18 +153,19 @@ bool FrozenProcess::capture(std::string* reason) {
 // from which it finds back by itself, behind the call by a signal frame below its stack's red zone. Only where the
 // stack has not grown that far yet there is none.
 long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args) {
-  constexpr u64 kRedZone = 128;
   image::Thread back = threads_[0];
   back.regs = here_[0];
-  const u64 at = (back.regs.rsp - kRedZone - make_signal_frame(back, 0).size()) & ~63ull;
+  back.done_bytes = 0;
+  normalise_restart(pid_, &back, true);
+  const u64 at = (back.regs.rsp - kRedZoneBytes - make_signal_frame(back, 0).size()) & ~63ull;
   const std::vector<u8> frame = make_signal_frame(back, at);
   const bool safe = write_memory(pid_, at, frame.data(), frame.size());
   if (!prepare_injection(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()), safe ? at + 8 : 0))
     return -ESRCH;
   set_mask(pid_, ~0ull);
   const long result = run_injection(pid_);
-  // The kernel's own restart of an interrupted call is used up, so these registers issue it again; a sleep's restart
-  // block survived: restart_syscall continues it.
+  // With the kernel's own code of an interrupted call, if any: being let go makes it look for signals, and then it
+  // restarts the call or ends it, with its restart block, as if nothing had been (signal.c, __ptrace_unlink).
   set_mask(pid_, threads_[0].sigmask);
   set_registers(pid_, here_[0]);
   return result;

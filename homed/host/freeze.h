@@ -27,7 +27,7 @@ class FrozenProcess {
   // Stops every thread within the time given. On failure nothing stays stopped and the reason is in words.
   bool freeze(pid_t pid, std::chrono::milliseconds limit, std::string* reason);
   // Fills the image's threads with normalised registers, captures what injected syscalls must not disturb.
-  bool capture(std::string* reason);
+  bool capture(const EngineHead& head, std::string* reason);
   // Runs one syscall in the leader.
   long inject(u64 gadget, long nr, std::initializer_list<u64> args);
   // Sends a thread to `entry` with rdi = argument when it is released.

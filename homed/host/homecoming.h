@@ -229,6 +229,7 @@ class Homecoming {
       state.fpstate_offset = kFrameFpstateOffset;
       state.threads = static_cast<u32>(image_.threads.size());
       state.cut_short = thread.cut_short;
+      state.done_bytes = thread.done_bytes;
       std::vector<u8> body(sizeof state + frame.size());
       memcpy(body.data(), &state, sizeof state);
       memcpy(body.data() + sizeof state, frame.data(), frame.size());

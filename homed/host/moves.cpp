@@ -108,7 +108,7 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
     const bool ours = static_cast<long>(stop.orig_rax) < 0 ? stop.rip == t->reissue_rip
                                                            : syscalls::notified(static_cast<u32>(stop.orig_rax), args);
     normalise_restart(guest.pid, &thread, false);
-    if (ours) thread.cut_short = t->cut_short;
+    if (ours) thread.cut_short = t->cut.how, thread.done_bytes = t->cut.done_bytes;
     if (t->sleep_deadline_ns != 0) {
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);
     }

@@ -216,11 +216,12 @@ void Visit::interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool e
 // Its registers are about to issue again a call that a move cut short: the signal finds it in that call. What becomes
 // of it the kernel decides as for its own calls, by the code of an interrupted one. False: it is not so.
 bool Visit::end_cut_short(GuestThread& t, int signal, user_regs_struct regs) {
-  if (t.cut_short == wire::CutShort::no || static_cast<long>(regs.orig_rax) >= 0 || regs.rip != t.reissue_rip)
+  if (t.cut.how == wire::CutShort::no || static_cast<long>(regs.orig_rax) >= 0 || regs.rip != t.reissue_rip)
     return false;
   regs.orig_rax = regs.rax;
-  regs.rax = static_cast<u64>(t.cut_short == wire::CutShort::restart ? -512L : -514L);
+  regs.rax = static_cast<u64>(t.cut.how == wire::CutShort::restart ? -512L : -514L);
   regs.rip += 2;
+  if (end_cut_write(t, signal, &regs)) return true;
   const auto masks = read_masks(t.status.get());
   const bool caught = masks && (masks->caught & bit(signal)) != 0;
   const u64 rest_at = regs.orig_rax == SYS_nanosleep ? regs.rsi : regs.orig_rax == SYS_clock_nanosleep ? regs.r10 : 0;
@@ -228,8 +229,17 @@ bool Visit::end_cut_short(GuestThread& t, int signal, user_regs_struct regs) {
     const timespec rest = time_left(t.sleep_deadline_ns);
     write_memory(t.tid, rest_at, &rest, sizeof rest);
   }
-  if (caught) t.cut_short = wire::CutShort::no;
+  if (caught) t.cut = {};
   return set_registers(t.tid, regs);
+}
+
+// A write that has begun ends with its count before a handler runs, whatever the handler's flags.
+bool Visit::end_cut_write(GuestThread& t, int signal, user_regs_struct* regs) {
+  const auto masks = read_masks(t.status.get());
+  if (t.cut.done_bytes == 0 || !masks || (masks->caught & bit(signal)) == 0) return false;
+  regs->rax = std::exchange(t.cut, CutCall{}).done_bytes;
+  regs->orig_rax = ~0ull;
+  return set_registers(t.tid, *regs);
 }
 
 // R7.
@@ -256,9 +266,9 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
   } else if (static_cast<long>(regs.rax) == -512 && static_cast<long>(regs.orig_rax) >= 0) {
     const u64 args[6] = {regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
     if (syscalls::notified(static_cast<u32>(regs.orig_rax), args)) {
-      if (!t.eintr_ok && t.cut_short != wire::CutShort::no) {
-        if (t.cut_short == wire::CutShort::eintr) regs.rax = static_cast<u64>(-514L);
-        set_registers(t.tid, regs);
+      if (!t.eintr_ok && t.cut.how != wire::CutShort::no) {
+        if (t.cut.how == wire::CutShort::eintr) regs.rax = static_cast<u64>(-514L);
+        if (!end_cut_write(t, signal, &regs)) set_registers(t.tid, regs);
       } else if (!t.eintr_ok) {
         regs.rax = regs.orig_rax;  // as if the signal had come just before the call
         regs.rip -= 2;

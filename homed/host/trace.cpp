@@ -109,7 +109,7 @@ u64 real_number(pid_t pid, const user_regs_struct& regs) {
 void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending) {
   user_regs_struct& regs = thread->regs;
   const long result = static_cast<long>(regs.rax);
-  thread->cut_short = wire::CutShort::no;
+  if (thread->done_bytes == 0) thread->cut_short = wire::CutShort::no;
   if (static_cast<long>(regs.orig_rax) >= 0) {
     if (result == -512) thread->cut_short = wire::CutShort::restart;
     if (result == -514 || result == -516 || (result == -EINTR && !signal_pending))
@@ -133,6 +133,57 @@ void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending) {
     }
   }
   regs.orig_rax = ~0ull;
+}
+
+namespace {
+
+bool is_nonblocking(pid_t pid, u64 fd) {
+  const std::string info = read_file(fmt::format("/proc/{}/fdinfo/{}", pid, fd));
+  const auto at = info.find("flags:");
+  return at == std::string::npos || (strtoull(info.c_str() + at + 6, nullptr, 8) & O_NONBLOCK) != 0;
+}
+
+}  // namespace
+
+void cut_write(pid_t pid, u64 finish_write, image::Thread* thread) {
+  user_regs_struct& r = thread->regs;
+  const bool resumed = r.rip == finish_write || r.rip == finish_write + 2;
+  FinishFrame finish{};
+  if (resumed && !read_memory(pid, r.rsp, &finish, sizeof finish)) return;
+  const bool in_call = static_cast<long>(r.orig_rax) >= 0;
+  const bool writes = r.orig_rax == SYS_write || r.orig_rax == SYS_sendto;
+  const i64 result = static_cast<i64>(r.rax);
+  if (in_call && writes && result > 0 && static_cast<u64>(result) < r.rdx && !is_nonblocking(pid, r.rdi)) {
+    thread->done_bytes = static_cast<u64>(result);
+    r.rax = static_cast<u64>(-512L);
+  }
+  if (!resumed) return;
+  thread->done_bytes += finish.done_bytes;
+  r.rsi = finish.rsi;
+  r.rdx = finish.rdx;
+  r.rsp = finish.rsp;
+  r.rip = finish.rip;
+  if (!in_call) {  // it has not begun to write the rest
+    r.rip -= 2;
+    thread->cut_short = wire::CutShort::restart;
+  } else if (static_cast<long>(r.rax) != -512) {  // it is done
+    r.rax = result > 0 ? thread->done_bytes + static_cast<u64>(result) : thread->done_bytes;
+    r.orig_rax = ~0ull;
+    thread->done_bytes = 0;
+  }
+}
+
+bool finish_write_here(pid_t pid, u64 finish_write, const image::Thread& thread, user_regs_struct* here) {
+  const user_regs_struct& r = thread.regs;
+  const u64 at = (r.rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull;
+  const FinishFrame finish{thread.done_bytes, r.rip + 2, r.rsi, r.rdx, r.rsp};
+  if (!write_memory(pid, at, &finish, sizeof finish)) return false;
+  *here = r;
+  here->rsi += thread.done_bytes;
+  here->rdx -= thread.done_bytes;
+  here->rsp = at;
+  here->rip = finish_write;
+  return true;
 }
 
 bool prepare_injection(pid_t tid, u64 gadget, long nr, std::span<const u64> args, u64 rsp) {

@@ -20,6 +20,13 @@ bool capture_thread(pid_t tid, image::Thread* thread);
 // Turns the registers of a stop into ones that continue the program elsewhere: an interrupted syscall is re-issued
 // (KERNEL.md 2). `signal_pending`: an unblocked signal waits, so an -EINTR may be the program's own and stays.
 void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending);
+// Before it, at home, with no signal pending: a blocking write that the freeze ended with the count so far counts as
+// interrupted, and done_bytes says how far it was; also in the engine's finish_write, which disappears from the
+// registers.
+void cut_write(pid_t pid, u64 finish_write, image::Thread* thread);
+// And for a thread that is let go again: `here` writes the rest in finish_write. False: its stack has no room for that,
+// and the program sees the count so far.
+bool finish_write_here(pid_t pid, u64 finish_write, const image::Thread& thread, user_regs_struct* here);
 // The engine's own code is running in it: a moment after coming home its frame is still in use.
 bool in_engine(const user_regs_struct& regs);
 

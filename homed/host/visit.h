@@ -45,6 +45,12 @@ using SteadyClock = std::chrono::steady_clock;
 
 struct Guest;
 
+// A call that a move cut short.
+struct CutCall {
+  wire::CutShort how = wire::CutShort::no;
+  u64 done_bytes = 0;  // of a write: the call goes on behind them, its result counts them
+};
+
 struct GuestThread {
   pid_t tid = 0;  // here
   i32 home_tid = 0;
@@ -70,7 +76,7 @@ struct GuestThread {
   bool restart_at_home = false;
   // A move cut this call short: it is issued again from `reissue_rip`, and a signal that comes first ends it
   // (CutShort).
-  wire::CutShort cut_short = wire::CutShort::no;
+  CutCall cut;
   u64 reissue_rip = 0;
 
   // ptrace
@@ -190,6 +196,7 @@ class Visit {
   int stop_instead(GuestThread& t, int signal);
   void on_group_stop(GuestThread& t, int signal);
   bool end_cut_short(GuestThread& t, int signal, user_regs_struct regs);
+  bool end_cut_write(GuestThread& t, int signal, user_regs_struct* regs);
   void kick(GuestThread& t);  // mutex_ held
   void scan();
   void interrupted(std::shared_ptr<GuestThread> t, u64 notification, bool eintr_ok);
@@ -205,12 +212,13 @@ class Visit {
   };
   void serve(const seccomp_notif& n, WorkerBuffers& buffers);
   void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
-               const u64 args[6], wire::CutShort before, WorkerBuffers& buffers);
+               const u64 args[6], CutCall before, WorkerBuffers& buffers);
   // Sends a prepared call and waits. False: the notification has been dealt with (link gone, interrupted).
-  bool exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row,
-                wire::CutShort before, WorkerBuffers& buffers, wire::Reply* reply);
+  bool exchange(const std::shared_ptr<GuestThread>& t, u64 notification, const syscalls::Row& row, CutCall before,
+                WorkerBuffers& buffers, wire::Reply* reply);
   bool begin_call(GuestThread& t, bool abortable);
   void end_call(GuestThread& t);
+  bool cut_by_freeze(const GuestThread& t);
   void answer(u64 notification, i64 value);
   void answer_continue(u64 notification);
   void deputy_gone(Guest& guest);

@@ -69,6 +69,7 @@ struct Thread {
   u32 restart_at_home = 0;
   wire::CutShort cut_short = wire::CutShort::no;
   u32 reserved = 0;
+  u64 done_bytes = 0;         // of a write cut short
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC of home at which an interrupted relative sleep ends; 0: none
   char name[16] = {};
   u8 xsave[kXsaveMaxBytes] = {};

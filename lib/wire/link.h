@@ -15,7 +15,7 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 2;
+inline constexpr u32 kVersion = 3;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 
@@ -184,6 +184,7 @@ struct ResumeState {
   u32 threads = 0;  // how many threads resume together
   CutShort cut_short = CutShort::no;
   u32 reserved = 0;
+  u64 done_bytes = 0;  // of a write cut short: that many are written, the call goes on behind them
 };
 
 struct Running {

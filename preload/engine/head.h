@@ -17,7 +17,8 @@ struct EngineHead {
   u64 clone_thread;  // batch helper: rdi = ThreadStart*, rsp as above: clone3 with set_tid, child parks in int3, then
                      // int3
   u64 image_end;
-  u64 home_gadget;  // another `syscall`, for movers at home: rt_sigreturn follows, with the frame that rsp names
+  u64 finish_write;  // a thread that resumes at home in the middle of a write waits here, see FinishFrame
+  u64 home_gadget;   // another `syscall`, for movers at home: rt_sigreturn follows, with the frame that rsp names
 };
 
 // One raw syscall of a batch. The batch stops at the first that fails unless it may.
@@ -35,6 +36,15 @@ struct ThreadStart {
   u64 stack;  // 16-aligned top
   i64 ret;    // clone3's result
 };
+
+// On the program's stack, below its red zone, while the rest of a write that a move has cut short is written at home:
+// the call's result must be that of the whole.
+struct FinishFrame {
+  u64 done_bytes;
+  u64 rip;  // where the call returns to
+  u64 rsi, rdx, rsp;
+};
+inline constexpr u64 kRedZoneBytes = 128;
 
 // A slot's window (see anchor.h for where it is).
 inline constexpr u64 kSlotRest = 0xf80;    // the rest of a sleep cut short
@@ -76,6 +86,7 @@ struct SlotBlock {
   u64 fs_base;
   u64 gs_base;
   wire::CutShort cut_short;  // the mover's: what the frame's registers are about to do
+  u64 done_bytes;            // the mover's
 };
 static_assert(sizeof(SlotBlock) <= kSlotRest);
 

@@ -66,6 +66,7 @@ long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
   b.rseq_signature = resume.rseq_signature;
   b.resume_threads = resume.threads;
   b.cut_short = resume.cut_short;
+  b.done_bytes = resume.done_bytes;
   b.has_resume = 1;
   const i32 error = b.write_error;
   b.write_error = 0;
@@ -88,6 +89,20 @@ long serve_go(SlotBlock& b, const wire::Frame& frame) {
   resume_from_frame(b);
 }
 
+namespace {
+
+void finish_write(SlotBlock& b, SignalFrame& frame) {
+  const u64 at = (frame.rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull;
+  const FinishFrame finish{b.done_bytes, frame.rip + 2, frame.rsi, frame.rdx, frame.rsp};
+  memcpy(reinterpret_cast<void*>(at), &finish, sizeof finish);
+  frame.rsi += b.done_bytes;
+  frame.rdx -= b.done_bytes;
+  frame.rsp = at;
+  frame.rip = addr(omig_finish_write);
+}
+
+}  // namespace
+
 // The thread is about to issue again a call that a move cut short. If a handler will run first, the call has ended by
 // that signal. All signals are blocked until omig_sigreturn, so all that wait are seen but those of the last
 // microsecond.
@@ -103,17 +118,19 @@ void end_cut_short(SlotBlock& b) {
     wire::KernelSigaction action{};
     sys(__NR_rt_sigaction, static_cast<u64>(signal), 0, addr(&action), 8);
     if (action.handler == kIgnore || (action.handler == 0 && (kIgnoredByDefault & bit(signal)) != 0)) continue;
-    if (action.handler == 0 || (b.cut_short == wire::CutShort::restart && (action.flags & kRestart) != 0)) return;
+    const bool restarts = b.cut_short == wire::CutShort::restart && (action.flags & kRestart) != 0;
+    if (action.handler == 0 || (restarts && b.done_bytes == 0)) break;
     const u64 rest_at = frame.rax == __NR_nanosleep ? frame.rsi : frame.rax == __NR_clock_nanosleep ? frame.r10 : 0;
     const u64 rest_from = addr(&b) + kSlotRest, sleep = frame.rax == __NR_nanosleep ? frame.rdi : frame.rdx;
     if (rest_at != 0 && sleep == rest_from) {  // by the kernel: the program's pointer may be bad
       const Vector from{reinterpret_cast<const void*>(rest_from), 16}, to{reinterpret_cast<const void*>(rest_at), 16};
       sys(__NR_process_vm_writev, sys(__NR_getpid), addr(&from), 1, addr(&to), 1, 0);
     }
-    frame.rax = static_cast<u64>(-EINTR);
+    frame.rax = b.done_bytes != 0 ? b.done_bytes : static_cast<u64>(-EINTR);
     frame.rip += 2;
     return;
   }
+  if (b.done_bytes != 0) finish_write(b, frame);
 }
 
 void resume_from_frame(SlotBlock& b) {

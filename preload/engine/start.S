@@ -20,6 +20,7 @@
   .quad omig_batch_entry
   .quad omig_clone_thread
   .quad omig_image_end
+  .quad omig_finish_write
   .quad omig_home_gadget
 
   .text
@@ -150,5 +151,22 @@ omig_restorer:
   mov $NR_rt_sigreturn, %eax
   syscall
   jmp park
+
+/* The rest of a write, with the program's own number and descriptor; rsp = FinishFrame*. rcx is lost as in any call. */
+  .globl omig_finish_write
+omig_finish_write:
+  syscall
+  test %rax, %rax
+  js 2f
+  add (%rsp), %rax
+1:
+  mov 8(%rsp), %rcx
+  mov 16(%rsp), %rsi
+  mov 24(%rsp), %rdx
+  mov 32(%rsp), %rsp
+  jmp *%rcx
+2:
+  mov (%rsp), %rax            /* after the first byte an error shows in the next call only */
+  jmp 1b
 
   .section .note.GNU-stack, "", @progbits

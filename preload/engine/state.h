@@ -134,6 +134,7 @@ extern "C" {
                                               void (*entry)(u64), u64 argument);
 [[gnu::visibility("hidden")]] long omig_call(SlotBlock* b, const u64* args, long nr, u64 seq, u32* not_run);
 [[noreturn, gnu::visibility("hidden")]] void omig_sigreturn(void* frame);
+[[gnu::visibility("hidden")]] void omig_finish_write();
 [[gnu::visibility("hidden")]] void omig_restorer();
 [[gnu::visibility("hidden")]] extern const u8 omig_call_begin[], omig_call_syscall[], omig_call_notrun[];
 }

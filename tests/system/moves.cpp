@@ -181,7 +181,9 @@ std::string migrate(const Lab& lab, pid_t pid, const std::string& target) {
     if (!is_alive(pid)) return "gone";
     std::string text = outcome.err.empty() ? outcome.describe() : outcome.err;
     while (!text.empty() && text.back() == '\n') text.pop_back();
-    if (text.find("try again") == std::string::npos || Clock::now() > end) return text;
+    // The visited node knows of an end first; home's process must follow at once.
+    const bool ended = text.find("it ended") != std::string::npos || text.find("has ended") != std::string::npos;
+    if ((!ended && text.find("try again") == std::string::npos) || Clock::now() > end) return text;
     poll(nullptr, 0, 10);
   }
 }

@@ -9,7 +9,7 @@ constexpr Program kPrograms[] = {
     {.name = "files_append"},
     {.name = "files_blocked_lock"},
     {.name = "files_blocked_read", .core = true},
-    {.name = "files_blocked_write", .known_limit = "a move ends a half-done blocking write with the count so far"},
+    {.name = "files_blocked_write"},
     {.name = "files_corners"},
     {.name = "files_cwd"},
     {.name = "files_descriptors", .core = true},
