@@ -22,7 +22,7 @@ MoveResult result_from(const Json& json) {
   result.ok = field(json, "ok", false);
   result.reason = text_field(json, "reason");
   if (!result.ok && result.reason.empty()) result.reason = "refused without a reason";
-  for (const char* key : {"freeze_ms", "total_ms", "bytes"})
+  for (const char* key : {"freeze_ms", "total_ms", "bytes", "ahead_ms", "ahead_bytes"})
     if (json.contains(key)) result.figures[key] = json[key];
   return result;
 }

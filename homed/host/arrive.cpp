@@ -65,8 +65,8 @@ class Arriving {
     }
     options_.conversation.reset();
     if (image_.header.actions_known == 0) {  // it comes from home itself
-      visit_->discard_home_memory();
       visit_->take_pending_from_home(image_.pending);
+      visit_->discard_home_memory();
     }
     visit_->run();
     return 0;

@@ -105,12 +105,14 @@ class Homecoming {
 
   bool send_memory(std::string* reason, PageStatistics* statistics) {
     std::vector<bool> there(guest_.files.files().size(), true);
+    for (const Preparation& p : preparations(guest_.pid, plan_.result)) fresh_ += Range(p.used_start, p.used_end);
     size_t at = 0;
     long error = 0;
     const PageSink sink = [&](u64 address, std::span<u8> bytes) {
       while (at < plan_.result.size() && plan_.result[at].end <= address) ++at;
       if (at < plan_.result.size() && opened_ != plan_.result[at].start && writable_first(plan_.result[at], &error) < 0)
         return false;
+      if (at < plan_.result.size()) take_memory(address, plan_.result[at].end);
       const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
       u8* head = bytes.data() - sizeof frame - sizeof address;
       static_assert(sizeof frame + sizeof address <= kPageHeadroom);
@@ -122,6 +124,17 @@ class Homecoming {
     const PageRequest request{plan_.result, there, Range(kept_from, kept_to)};
     if (send_pages(guest_.pid, request, sink, statistics)) return true;
     return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
+  }
+
+  // Home gave its memory back. It is taken again in large steps: a fault for each page costs more than its bytes.
+  void take_memory(u64 address, u64 mapping_end) {
+    constexpr u64 kStep = 32 << 20, kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14; without it: page by page
+    if (!boost::icl::contains(fresh_, address)) return;
+    const Range step(address, std::min(address + kStep, mapping_end));
+    Ranges now;
+    boost::icl::add_intersection(now, fresh_, step);
+    for (const Range& r : now) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kPopulateWrite});
+    fresh_ -= step;
   }
 
   // Home's mapping must be writable while its pages arrive.
@@ -275,6 +288,7 @@ class Homecoming {
   image::LayoutPlan plan_;
   std::vector<Protect> reprotect_;
   u64 opened_ = ~0ull;
+  Ranges fresh_;
 };
 
 }  // namespace omig::host

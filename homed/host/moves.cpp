@@ -187,19 +187,28 @@ void Visit::discard_home_memory() {
       runs.push_back({v.start, end});
     }
   }
+  // Giving back much takes long (200 ms a GiB), and the program need not wait for that: whoever uses this link does. A
+  // child that another thread forks meanwhile has some of it.
+  const bool unanswered = rss_bytes(guest.pid) >= 32u << 20;
+  guest.home_dirty = unanswered;
   std::vector<u64> seqs;
   for (const auto& [start, end] : runs) {
     const u64 args[6] = {start, end - start, MADV_DONTNEED, 0, 0, 0};
     syscalls::Prepared call;
     syscalls::build_call(SYS_madvise, args, {}, {}, {}, 0, &call);
     call.frame().seq = ++t.seq;
+    u8* body = call.message.data() + sizeof(wire::Frame);
+    wire::Call described;
+    memcpy(&described, body, sizeof described);
+    if (unanswered) described.flags |= wire::kCallUnanswered;
+    memcpy(body, &described, sizeof described);
     seqs.push_back(t.seq);
     if (!send_bytes(t.link.get(), call.message.data(), call.message.size())) break;
   }
   for (const u64 seq : seqs) {
     wire::Reply reply;
     std::vector<u8> ignored;
-    if (!receive_reply(t.link.get(), seq, &reply, &ignored, true)) return;
+    if (unanswered || !receive_reply(t.link.get(), seq, &reply, &ignored, true)) return;
   }
 }
 

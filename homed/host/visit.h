@@ -124,7 +124,7 @@ struct Guest {
 
   bool freezing = false;
   bool ending = false;      // its death is our doing: no `die` for the deputy
-  bool home_dirty = false;  // an attempt to go home left pages there
+  bool home_dirty = false;  // home may have pages: an attempt to go there left them, or they are just given back
   bool stopped_from_home = false;
   bool stop_announced = false;
   int stop_signal = 0;        // what the guest's SIGSTOP stands for

@@ -105,6 +105,7 @@ inline constexpr u32 kCallProbeOnNotRun = 1;  // read/write: if aborted before i
 inline constexpr u32 kCallWantsSigpipe = 2;   // on EPIPE consume the SIGPIPE the kernel queued and say so in the reply
 
 inline constexpr u32 kCallStopsInBackground = 4;  // SIGTTIN does to this thread what its default action does natively
+inline constexpr u32 kCallUnanswered = 8;         // no reply: nobody waits for its end
 
 // Store the address of scratch[target] at argument `where` (where < 6) or, with kRelocScratch set, into the 8 bytes at
 // scratch offset (where & ~kRelocScratch).

@@ -243,7 +243,7 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
   if (stops) let_stop(true);
   const i64 result = execute(b, call, frame.seq, &flags);
   if (stops) let_stop(false);
-  ret = answer(b, call, l, frame.seq, result, flags);
+  if ((call.flags & wire::kCallUnanswered) == 0) ret = answer(b, call, l, frame.seq, result, flags);
   trim_scratch(b, kKeptScratchBytes);
   return ret;
 }

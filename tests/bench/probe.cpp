@@ -5,7 +5,8 @@
 //   forks N            N children forked and waited for: seconds
 //   cpu ROUNDS         a fixed computation per go, ROUNDS times: seconds each
 //   forwarded ROUNDS   per go: nanoseconds of getppid, read and write of 64 B, 4 KiB and 1 MiB
-//   memory MIB ROUNDS  a process of that size, which dirties all of it after every go
+//   memory MIB ROUNDS  a process of that size, which dirties all of it after every go; per go: for how many seconds it
+//                      stood still at most
 //   pong               TCP server; announces its port
 //   ping A.B.C.D PORT  nanoseconds of a bare round trip, the same shapes as `forwarded`, in the same order
 //   sink               TCP server that throws away what it gets; announces its port
@@ -95,7 +96,16 @@ int memory(size_t mib, int rounds) {
   for (int round = 0; round < rounds; round++) {
     // No page is zero, none like another: nothing can be left out.
     for (size_t i = 0; i < size / 8; i++) area[i] = i * 0x9e3779b97f4a7c15UL + static_cast<unsigned long>(round);
-    ready_and_wait();
+    double longest = 0;
+    {
+      Go go;
+      for (double last = seconds(); !go.done();) {
+        double now = seconds();
+        longest = now - last > longest ? now - last : longest;
+        last = now;
+      }
+    }
+    printf("%.9f\n", longest);
     for (size_t i = 0; i < size / 8; i += 512 / 8 * 7)
       CHECK_EQ(area[i], i * 0x9e3779b97f4a7c15UL + static_cast<unsigned long>(round));
   }

@@ -41,6 +41,16 @@ TEST(Serve, NumbersOnly) {
   EXPECT_EQ(away.leader().number(9999), -ENOSYS);
 }
 
+TEST(Serve, UnansweredCallsAreExecutedInOrder) {
+  Away away;
+  const auto [r, w] = make_pipe(away.leader());
+  for (const char* text : {"one ", "two "}) away.leader().send_call(write_spec(w, text, wire::kCallUnanswered));
+  EXPECT_EQ(away.leader().call(write_spec(w, "three")).ret(), 5) << "the answer to the third call comes first";
+  CallSpec read(SYS_read, {r, 0, 64});
+  read.pointer(1, read.room(64, 1));
+  EXPECT_EQ(away.leader().call(read).outs.at(0), "one two three");
+}
+
 TEST(Serve, ReadsOfEverySize) {
   Away away;
   const std::string path = "/tmp/omig-engine-test-" + std::to_string(getpid());
