@@ -24,6 +24,7 @@ cluster::NodeEntry own_entry(Daemon& d) {
     if (!d.moving.contains(key)) entry.runnable += v.meter.demand();
   }
   entry.reserved = d.visitors.reserved(now_ms());
+  entry.told = d.average.told();
   const Memory memory = memory_now();
   entry.free_bytes = memory.free_bytes;
   entry.total_bytes = memory.total_bytes;

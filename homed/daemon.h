@@ -44,6 +44,7 @@ struct Daemon {
   Processes processes;
   Visitors visitors;
   cluster::Window window;
+  cluster::LoadAverage average;
   std::map<Endpoint, std::string> problems;  // why a peer cannot be talked to; empty: it can
   u64 incarnation = 0;
   u64 entry_seq = 0;

@@ -287,7 +287,10 @@ awaitable<bool> Moves::reserve(cluster::MoveDecision decision, std::string home_
   const Endpoint at = seen->entry.endpoint;
   tcp::socket socket(d_.io);
   constexpr milliseconds kReach{2'000};
-  if (!co_await net::connect(socket, at, kReach) || !co_await net::greet(socket, d_.key, kReach)) co_return false;
+  if (!co_await net::connect(socket, at, kReach) || !co_await net::greet(socket, d_.key, kReach)) {
+    d_.window.suspect(decision.target_id);
+    co_return false;
+  }
   const Json request = offer_of(decision, home_name, d_.config.name);
   if (!co_await net::send_json(socket, request, kReach)) co_return false;
   const auto answer = co_await net::recv_json(socket, kReach);

@@ -141,8 +141,8 @@ Json Peers::offer(const Json& request) {
   move.relief = field<double>(request, "relief", 0);
   move.penalty = field<double>(request, "penalty", 1);
   const std::string home = text_field(request, "home");
-  const bool agreed =
-      field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance && cluster::accepts(own_entry(d_), move);
+  const bool agreed = field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance &&
+                      cluster::accepts(own_entry(d_), move) && tokens_.take(now_ms());
   if (agreed) d_.visitors.reserve({home, move.pid}, move.demand, now_ms() + kReservation_ms);
   return {{"ok", agreed}, {"entry", cluster::to_json(own_entry(d_))}};
 }
@@ -204,6 +204,17 @@ void Peers::problem(Endpoint peer, std::string text) {
   d_.problems[peer] = std::move(text);
 }
 
+// Pull: a node with an idle CPU tells the loaded ones, whoever else it tells; they decide at once on its fresh entry.
+bool Peers::could_relieve(Endpoint peer) {
+  const bool loaded = std::ranges::any_of(d_.window.all(), [&](const auto& n) {
+    const cluster::NodeEntry& e = n.second.entry;
+    return e.endpoint == peer && n.second.alive(now_ms()) && e.load() > e.cpus;
+  });
+  if (!loaded || !d_.config.balance) return false;
+  const cluster::NodeEntry own = own_entry(d_);
+  return own.load() < own.cpus;
+}
+
 // One exchange of news on a kept connection.
 awaitable<bool> Peers::exchange(tcp::socket& socket, Endpoint peer) {
   const Json request = news();
@@ -232,7 +243,7 @@ awaitable<void> Peers::talk(Endpoint peer) {
     } else {
       i64 last_ms = 0;
       for (;;) {
-        const bool chosen = talking_.size() <= kTalkTo || random() % talking_.size() < kTalkTo;
+        const bool chosen = talking_.size() <= kTalkTo || random() % talking_.size() < kTalkTo || could_relieve(peer);
         last_ms = now_ms();
         if (chosen && !co_await exchange(socket, peer)) break;
         co_await net::pause(*timer, kGossipEvery);

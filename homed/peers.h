@@ -32,6 +32,7 @@ class Peers {
 
   void learn_peers();
   awaitable<void> talk(Endpoint peer);
+  bool could_relieve(Endpoint peer);
   awaitable<bool> exchange(tcp::socket& socket, Endpoint peer);
   void problem(Endpoint peer, std::string text);
 
@@ -39,7 +40,8 @@ class Peers {
   std::function<void()> on_news_;
   tcp::acceptor acceptor_;
   std::map<Endpoint, std::shared_ptr<asio::steady_timer>> talking_;
-  u32 strangers_ = 0;  // connections that have not proved that they know the key
+  cluster::Tokens tokens_{32};  // arrivals that are agreed to per second
+  u32 strangers_ = 0;           // connections that have not proved that they know the key
 };
 
 }  // namespace omig

@@ -9,7 +9,7 @@ namespace {
 
 constexpr i64 kTick_ms = 1'000;
 constexpr i64 kSoonest_ms = 200;  // between two decisions, however much news there is
-constexpr u32 kMovesAtOnce = 4;
+constexpr u32 kMovesAtOnce = 8;   // a program that forks ten children spreads in one wave
 constexpr i64 kBarAfterNoPlace_ms = 700;
 
 cluster::Candidate candidate_of(const Daemon& d, const Process& p, i64 now) {
@@ -50,6 +50,7 @@ cluster::PlacementState placement_state(Daemon& d) {
   const i64 now = now_ms();
   cluster::PlacementState state;
   state.self = own_entry(d);
+  state.own_load = d.average.own();
   for (const auto& [id, seen] : d.window.all())
     if (seen.alive(now) && seen.entry.accepts && seen.entry.version == wire::kVersion)
       state.others.push_back(seen.entry);
@@ -74,13 +75,24 @@ std::optional<cluster::Seen> best_place(Daemon& d, const VisitorKey& key) {
 }
 
 void Scheduler::poke() {
-  if (now_ms() - decided_ms_ >= kSoonest_ms) timer_.cancel();
+  poked_ = true;
+  timer_.cancel();
 }
 
 awaitable<void> Scheduler::run() {
   for (;;) {
-    co_await net::pause(timer_, milliseconds(kTick_ms));
+    // News that come right after a decision wait for the soonest next one, not for the next tick.
+    const i64 next_ms = decided_ms_ + (poked_ ? kSoonest_ms : kTick_ms);
+    if (const i64 left_ms = next_ms - now_ms(); left_ms > 0) {
+      co_await net::pause(timer_, milliseconds(left_ms));
+      continue;
+    }
+    poked_ = false;
     decided_ms_ = now_ms();
+    if (decided_ms_ >= sampled_ms_ + kTick_ms) {
+      sampled_ms_ = decided_ms_;
+      d_.average.sample(own_entry(d_).load(), d_.config.cpus, d_.config.speed);
+    }
     if (d_.config.balance) decide();
   }
 }

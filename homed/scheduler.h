@@ -31,6 +31,8 @@ class Scheduler {
   u32 in_flight_ = 0;
   u64 rounds_ = 0;
   i64 decided_ms_ = 0;
+  i64 sampled_ms_ = 0;
+  bool poked_ = false;
 };
 
 }  // namespace omig

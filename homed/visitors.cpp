@@ -144,7 +144,9 @@ void Visitors::sample(Visitor& v, i64 now_ms) {
   if (v.local_pid == 0) return;
   const auto stat = read_stat(v.local_pid);
   if (!stat) {
+    // Ended: its host will say so within half a second, but the CPU is free now.
     v.local_pid = 0;
+    v.meter = cluster::DemandMeter(0);
     return;
   }
   double runnable = stat->state == 'R' ? 1 : 0;

@@ -11,7 +11,7 @@ namespace omig::cluster {
 
 namespace {
 
-constexpr i64 kMinAge_ms = 400;  // a child that will end at once is not worth a move
+constexpr i64 kMinAge_ms = 250;  // a child that will end at once is not worth a move
 constexpr u32 kMinSamples = 2;
 constexpr double kMinDemand = 0.5;
 constexpr i64 kMinResidence_ms = 1'500;  // at a node it has come to; doubled by every further move
