@@ -212,7 +212,7 @@ bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output,
   *reply = head.reply;
   output->resize(head.reply.out_bytes);
   const size_t early = have - sizeof head;
-  memcpy(output->data(), buffer + sizeof head, early);
+  std::copy_n(buffer + sizeof head, early, output->begin());  // of nothing, too: an empty vector has no data()
   return receive_bytes(fd, output->data() + early, output->size() - early);
 }
 
