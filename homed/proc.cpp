@@ -159,7 +159,7 @@ std::string command_line(pid_t pid) {
 
 bool has_engine(pid_t pid) {
   u64 magic = 0;
-  if (read_memory(pid, kEngineHeadAddress, &magic, sizeof(magic))) return magic == kEngineHeadMagic;
+  if (read_memory(pid, kEngineHeadAddress, &magic, sizeof(magic))) return (magic & kEngineHeadMarkMask) == kEngineHeadMark;
   if (errno != EPERM) return false;
   const auto maps = read_text_file(proc_path(pid, "maps"));
   return maps && maps->find("\n200000000000-") != std::string::npos;

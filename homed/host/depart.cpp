@@ -185,8 +185,14 @@ class Departure {
       *reason = error;
       return false;
     }
-    if (!read_memory(options_.pid, kEngineHeadAddress, &head_, sizeof head_) || head_.magic != kEngineHeadMagic) {
+    if (!read_memory(options_.pid, kEngineHeadAddress, &head_, sizeof head_) ||
+        (head_.magic & kEngineHeadMarkMask) != kEngineHeadMark) {
       *reason = "not preloaded: start it with omctl run, or with LD_PRELOAD=libomig.so";
+      return false;
+    }
+    if (head_.magic != kEngineHeadMagic) {
+      *reason = fmt::format("it was started under another version of omig ({}, this is {}): it stays until it ends",
+                            head_.magic >> 48, wire::kVersion);
       return false;
     }
     const Mappings before = read_mappings(options_.pid, &files_);

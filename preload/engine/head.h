@@ -7,7 +7,9 @@
 namespace omig {
 
 inline constexpr u64 kEngineHeadAddress = kEngineBase + 0x1000;
-inline constexpr u64 kEngineHeadMagic = 0x6461656847494d4f;
+// The mark, and above it the version: what moves a program must know exactly the engine that the program has loaded.
+inline constexpr u64 kEngineHeadMark = 0x656847494d4f, kEngineHeadMarkMask = 0xffffffffffff;
+inline constexpr u64 kEngineHeadMagic = kEngineHeadMark | static_cast<u64>(wire::kVersion) << 48;
 
 struct EngineHead {
   u64 magic;
