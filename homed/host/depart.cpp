@@ -160,9 +160,12 @@ bool MoveConversation::wait_committed(std::string* reason) {
 
 namespace {
 
+constexpr const char* kMappedMeanwhile = "busy: it has just mapped a file, try again";
+
 class Departure {
  public:
-  explicit Departure(const DepartOptions& options) : options_(options), files_(options.state_dir) {}
+  Departure(const DepartOptions& options, bool last_attempt)
+      : options_(options), last_attempt_(last_attempt), files_(options.state_dir) {}
 
   MoveReport run() {
     const auto start = Clock::now();
@@ -253,11 +256,11 @@ class Departure {
     if (conversation_.prepared().empty() || !freeze_and_capture(&ignored)) return tracker;
     const Fd process(static_cast<int>(syscall(SYS_pidfd_open, options_.pid, 0)));
     const long fd = same_program(&ignored)
-                        ? process_.inject(head_.gadget, SYS_userfaultfd, {O_CLOEXEC | abi::kUffdUserModeOnly})
+                        ? process_.inject(head_.home_gadget, SYS_userfaultfd, {O_CLOEXEC | abi::kUffdUserModeOnly})
                         : -1;
     if (fd >= 0) {
       tracker.userfaultfd = Fd(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
-      process_.inject(head_.gadget, SYS_close, {static_cast<u64>(fd)});
+      process_.inject(head_.home_gadget, SYS_close, {static_cast<u64>(fd)});
       tracker.start(options_.pid, conversation_.prepared());
     }
     process_.release();
@@ -329,9 +332,13 @@ class Departure {
       *reason = now.refusal;
       return false;
     }
-    for (image::Vma& vma : now.vmas) {  // a file mapped since the offer: its bytes are shipped
-      if (vma.file >= static_cast<i32>(files_offered_))
-        vma.kind = image::VmaKind::anonymous, vma.file = -1, vma.offset = 0;
+    for (image::Vma& vma : now.vmas) {
+      if (vma.file < static_cast<i32>(files_offered_)) continue;
+      if (!last_attempt_) {
+        *reason = kMappedMeanwhile;
+        return false;
+      }
+      vma.kind = image::VmaKind::anonymous, vma.file = -1, vma.offset = 0;
     }
     const auto mm = read_mm(options_.pid);
     if (!mm) {
@@ -434,6 +441,7 @@ class Departure {
   }
 
   const DepartOptions& options_;
+  const bool last_attempt_;
   FileCatalogue files_;
   size_t files_offered_ = 0;
   EngineHead head_{};
@@ -445,6 +453,14 @@ class Departure {
 
 }  // namespace
 
-MoveReport depart(const DepartOptions& options) { return Departure(options).run(); }
+// A file that is mapped between the offer and the freeze (a program that is just starting) is offered in the next
+// attempt. One that maps files all the time has the last one's bytes shipped as anonymous memory.
+MoveReport depart(const DepartOptions& options) {
+  constexpr int kAttempts = 4;
+  for (int attempt = 1;; ++attempt) {
+    MoveReport report = Departure(options, attempt == kAttempts).run();
+    if (report.ok || report.reason != kMappedMeanwhile) return report;
+  }
+}
 
 }  // namespace omig::host
