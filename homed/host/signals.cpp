@@ -32,6 +32,11 @@ constexpr u32 kCarrierTag = 0x4D0D0000, kCarrierMask = 0xffff0000, kCodeShift = 
 constexpr u64 bit(int signal) { return 1ull << (signal - 1); }
 constexpr u64 kIgnoredByDefault = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH) | bit(SIGCONT);
 
+bool catches(const GuestThread& t, int signal) {
+  const auto masks = read_masks(t.status.get());
+  return masks && (masks->caught & bit(signal)) != 0;
+}
+
 }  // namespace
 
 void encode_siginfo(siginfo_t* info) {
@@ -222,8 +227,7 @@ bool Visit::end_cut_short(GuestThread& t, int signal, user_regs_struct regs) {
   regs.rax = static_cast<u64>(t.cut.how == wire::CutShort::restart ? -512L : -514L);
   regs.rip += 2;
   if (end_cut_write(t, signal, &regs)) return true;
-  const auto masks = read_masks(t.status.get());
-  const bool caught = masks && (masks->caught & bit(signal)) != 0;
+  const bool caught = catches(t, signal);
   const u64 rest_at = regs.orig_rax == SYS_nanosleep ? regs.rsi : regs.orig_rax == SYS_clock_nanosleep ? regs.r10 : 0;
   if (caught && rest_at != 0 && t.sleep_deadline_ns != 0) {
     const timespec rest = time_left(t.sleep_deadline_ns);
@@ -235,8 +239,7 @@ bool Visit::end_cut_short(GuestThread& t, int signal, user_regs_struct regs) {
 
 // A write that has begun ends with its count before a handler runs, whatever the handler's flags.
 bool Visit::end_cut_write(GuestThread& t, int signal, user_regs_struct* regs) {
-  const auto masks = read_masks(t.status.get());
-  if (t.cut.done_bytes == 0 || !masks || (masks->caught & bit(signal)) == 0) return false;
+  if (t.cut.done_bytes == 0 || !catches(t, signal)) return false;
   regs->rax = std::exchange(t.cut, CutCall{}).done_bytes;
   regs->orig_rax = ~0ull;
   return set_registers(t.tid, *regs);

@@ -175,7 +175,7 @@ void cut_write(pid_t pid, u64 finish_write, image::Thread* thread) {
 
 bool finish_write_here(pid_t pid, u64 finish_write, const image::Thread& thread, user_regs_struct* here) {
   const user_regs_struct& r = thread.regs;
-  const u64 at = (r.rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull;
+  const u64 at = finish_frame_at(r.rsp);
   const FinishFrame finish{thread.done_bytes, r.rip + 2, r.rsi, r.rdx, r.rsp};
   if (!write_memory(pid, at, &finish, sizeof finish)) return false;
   *here = r;

@@ -47,6 +47,7 @@ struct FinishFrame {
   u64 rsi, rdx, rsp;
 };
 inline constexpr u64 kRedZoneBytes = 128;
+constexpr u64 finish_frame_at(u64 rsp) { return (rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull; }
 
 // A slot's window (see anchor.h for where it is).
 inline constexpr u64 kSlotRest = 0xf80;    // the rest of a sleep cut short

@@ -92,7 +92,7 @@ long serve_go(SlotBlock& b, const wire::Frame& frame) {
 namespace {
 
 void finish_write(SlotBlock& b, SignalFrame& frame) {
-  const u64 at = (frame.rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull;
+  const u64 at = finish_frame_at(frame.rsp);
   const FinishFrame finish{b.done_bytes, frame.rip + 2, frame.rsi, frame.rdx, frame.rsp};
   memcpy(reinterpret_cast<void*>(at), &finish, sizeof finish);
   frame.rsi += b.done_bytes;
