@@ -81,7 +81,9 @@ void prepare_directory(std::string& dir) {
   if (info.st_uid != geteuid()) throw std::runtime_error(dir + " belongs to another user: choose another --state-dir");
   if ((info.st_mode & 077) != 0 && chmod(dir.c_str(), 0700) != 0) throw failure("cannot protect " + dir);
   dir = canonical_path(dir);
-  if (mkdir((dir + "/hosts").c_str(), 0700) != 0 && errno != EEXIST) throw failure("cannot create " + dir + "/hosts");
+  for (const char* name : {"/hosts", "/usage"}) {
+    if (mkdir((dir + name).c_str(), 0700) != 0 && errno != EEXIST) throw failure("cannot create " + dir + name);
+  }
 }
 
 // Holds homed.pid locked as long as we live: two daemons on one directory would fight over the sockets.

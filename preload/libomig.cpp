@@ -2,12 +2,13 @@
 // libomig.so: what a program is started with (LD_PRELOAD) so that it can move later.
 //
 // Its constructor puts the engine at its address and tells homed that the program exists. Nothing else: no thread, no
-// descriptor, no signal handler, no writable memory, no symbol that could take the place of the program's own, no
-// errno. The engine's pages are moved out of this library's own mapping by one mremap: they stay file-backed and shared
+// descriptor, no signal handler, no errno; no symbol that could take the place of the program's own but for the functions
+// of CPU time (cpu_time.cpp), and no writable memory but for what those have to remember. The engine's pages are moved out of this library's own mapping by one mremap: they stay file-backed and shared
 // by all processes, and cost no descriptor and no copy. A program whose address space is taken there stays at home.
 //
 // Everything is best effort and silent: a program must never notice that it was preloaded.
 #include "lib/image/anchor.h"
+#include "preload/ledger.h"
 #include "preload/engine/sys.h"
 
 extern "C" {
@@ -42,6 +43,8 @@ struct Path {
   }
   bool good() const { return bytes < kPathBytes; }
 };
+
+char state_directory_at_start[kPathBytes];
 
 const char* find(char** environment, const char* name) {
   for (; *environment != nullptr; ++environment) {
@@ -143,10 +146,26 @@ void start(int, char**, char** environment) {
   const char* disable = find(environment, "OMIG_DISABLE");
   if (disable != nullptr && disable[0] == '1' && disable[1] == 0) return;
   if (!place_engine()) return;
-  announce(state_directory(environment));
+  const Path directory = state_directory(environment);
+  for (u64 i = 0; directory.good() && i <= directory.bytes; ++i) state_directory_at_start[i] = directory.text[i];
+  find_functions_behind();
+  announce(directory);
 }
 
 [[gnu::section(".init_array"), gnu::used]] void (*const at_start)(int, char**, char**) = start;
 
 }  // namespace
+
+bool find_own_ledger(LedgerPath* path) {
+  if (state_directory_at_start[0] == 0) return false;
+  Path full;
+  full.append(state_directory_at_start);
+  full.append("/usage/");
+  full.append_number(static_cast<u64>(sys(__NR_getpid)));
+  if (!full.good()) return false;
+  static_assert(sizeof path->text >= kPathBytes);
+  for (u64 i = 0; i <= full.bytes; ++i) path->text[i] = full.text[i];
+  return true;
+}
+
 }  // namespace omig

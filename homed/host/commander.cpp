@@ -42,6 +42,7 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
                         {"moves", options_.moves},
                         {"threads", guest->threads.size()},
                         {"cpu_ms", cpu_ms(guest->pid)},
+                        {"all_cpu_ms", guest->cpu.shown(process_cpu(guest->pid)).total_ns() / 1'000'000},
                         {"rss_bytes", rss_bytes(guest->pid)},
                         {"state", std::string(1, task_state(guest->pid))},
                         {"calls", guest->calls.load()},

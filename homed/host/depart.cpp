@@ -26,6 +26,7 @@
 
 #include "homed/host/fault.h"
 #include "homed/host/proc.h"
+#include "homed/host/usage.h"
 #include "homed/reasons.h"
 #include "lib/abi/userfaultfd.h"
 #include "lib/image/sigframe.h"
@@ -357,6 +358,7 @@ class Departure {
     h.monotonic_ns = clock_ns(CLOCK_MONOTONIC);
     h.boottime_ns = clock_ns(CLOCK_BOOTTIME);
     h.pid = options_.pid;
+    h.account = open_account(options_.pid, options_.state_dir);
     h.ear_excluded = signalfd_mask(options_.pid);
     for (const pid_t tid : process_.tids()) {
       for (const image::Pending& p : peek_pending(tid, tid, false)) image_.pending.push_back(p);
@@ -364,6 +366,8 @@ class Departure {
     h.pending = static_cast<u32>(image_.pending.size());
     image_.vmas = std::move(now.vmas);
     image_.threads = process_.threads();
+    const auto ledger = read_ledger(options_.state_dir, options_.pid);
+    for (image::Thread& t : image_.threads) t.shown = shown_at_home(options_.pid, t.tid, ledger);
     image_.files = files_.files();
     h.vmas = static_cast<u32>(image_.vmas.size());
     h.threads = static_cast<u32>(image_.threads.size());

@@ -236,6 +236,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   t->restart_at_home = false;
   t->sleep_deadline_ns = 0;
   if (row.nr == SYS_getdents64) value = hide_engine_entries(*t, args, value);
+  complete_usage(*t, row.nr, args, value);
   if ((reply.flags & wire::kReplySigpipe) != 0) {
     siginfo_t info{};
     info.si_signo = SIGPIPE;

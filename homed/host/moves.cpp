@@ -113,6 +113,9 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);
     }
     thread.restart_at_home = t->restart_at_home ? 1 : 0;
+    const image::CpuTime used = thread_cpu(guest.pid, t->tid);
+    thread.shown = t->cpu.shown(used);
+    thread.unrecorded = t->cpu.unrecorded(used);
     std::vector<BatchOp> ops = {op(SYS_prctl, 40 /* PR_GET_TID_ADDRESS */, kWorkData),
                                 op(SYS_sigaltstack, 0, kWorkData + 16)};
     const bool leader = t == threads.front();
@@ -155,6 +158,9 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
     set_registers(guest.pid, image->threads.front().regs);
     set_mask(guest.pid, image->threads.front().sigmask);
   }
+  const image::CpuTime used = process_cpu(guest.pid);
+  image->header.account.shown = guest.cpu.shown(used);
+  image->header.account.unrecorded = guest.cpu.unrecorded(used);
   Mappings now = read_mappings(guest.pid, &guest.files);
   if (!now.refusal.empty()) {
     *reason = now.refusal;
@@ -243,6 +249,7 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest) {
         const std::lock_guard lock(mutex_);
         guest->coming_home = true;
       }
+      close_account(*guest->threads.at(guest->pid));
       homecoming.go();
     }
   }

@@ -95,8 +95,9 @@ std::vector<pid_t> read_tasks(pid_t pid) {
 namespace {
 
 // The fields of /proc/PID/stat from number 3 on (see proc(5)); the name in parentheses may hold anything.
-std::vector<std::string> stat_fields(pid_t pid) {
-  const std::string text = read_file(fmt::format("/proc/{}/stat", pid));
+std::vector<std::string> stat_fields(pid_t pid, pid_t tid = 0) {
+  const std::string text =
+      read_file(tid == 0 ? fmt::format("/proc/{}/stat", pid) : fmt::format("/proc/{}/task/{}/stat", pid, tid));
   std::vector<std::string> fields;
   const auto close_paren = text.rfind(')');
   if (close_paren == std::string::npos) return fields;
@@ -169,11 +170,17 @@ pid_t inner_pid(pid_t tid) {
   return atoi(text.c_str() + tab + 1);
 }
 
-u64 cpu_ms(pid_t pid) {
-  const auto fields = stat_fields(pid);
-  const u64 ticks = stat_number(fields, 14) + stat_number(fields, 15);
-  return ticks * 1000 / static_cast<u64>(sysconf(_SC_CLK_TCK));
+CpuTicks cpu_ticks(pid_t pid, pid_t tid) {
+  const auto fields = stat_fields(pid, tid);
+  return {stat_number(fields, 14), stat_number(fields, 15)};
 }
+
+u64 cpu_ms(pid_t pid) {
+  const CpuTicks ticks = cpu_ticks(pid, 0);
+  return (ticks.user + ticks.system) * 1000 / static_cast<u64>(sysconf(_SC_CLK_TCK));
+}
+
+pid_t parent_of(pid_t pid) { return static_cast<pid_t>(stat_number(stat_fields(pid), 4)); }
 
 u64 rss_bytes(pid_t pid) { return stat_number(stat_fields(pid), 24) * kPageSize; }
 

@@ -46,6 +46,11 @@ pid_t inner_pid(pid_t tid);
 
 // utime + stime of a process in milliseconds.
 u64 cpu_ms(pid_t pid);
+struct CpuTicks {
+  u64 user = 0, system = 0;
+};
+CpuTicks cpu_ticks(pid_t pid, pid_t tid);  // of a thread; tid 0: of the process
+pid_t parent_of(pid_t pid);                // 0: it is gone
 u64 rss_bytes(pid_t pid);
 char task_state(pid_t pid);
 uid_t owner_of(pid_t pid);

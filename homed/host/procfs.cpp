@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a guest reads about itself in /proc. Its identity is the deputy's, its memory, signals and CPU time are the
 // guest's: so the text is composed of both and put into a memfd at home, whose descriptor the program gets.
+#include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -61,7 +62,8 @@ std::string merge_status(const std::string& home, const std::string& guest) {
 }
 
 // Fields of /proc/PID/stat by their numbers in proc(5).
-std::string merge_stat(const std::string& home, const std::string& guest) {
+std::string merge_stat(const std::string& home, const std::string& guest, const image::CpuTime& own,
+                       const image::CpuTime& children) {
   const auto split = [](const std::string& text) {
     std::vector<std::string> fields;
     const auto close = text.rfind(')');
@@ -71,14 +73,22 @@ std::string merge_stat(const std::string& home, const std::string& guest) {
     for (std::string field; rest >> field;) fields.push_back(field);
     return fields;
   };
-  std::vector<std::string> own = split(home), away = split(guest);
+  const std::vector<std::string> fields = split(home), away = split(guest);
   const auto guests_field = [](size_t number) {
     return (number >= 10 && number <= 15) || number == 20 || (number >= 23 && number <= 24) ||
            (number >= 26 && number <= 37 && number != 35) || (number >= 45 && number <= 51);
   };
+  const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
+  const auto ticks = [&](u64 ns) { return ns / (1'000'000'000 / per_s); };
+  const auto sum = [&](size_t at, u64 ns) { return std::to_string(strtoull(fields[at].c_str(), nullptr, 10) + ticks(ns)); };
   std::string result;
-  for (size_t i = 0; i < own.size(); ++i) {
-    result += (i < away.size() && guests_field(i + 1) ? away[i] : own[i]) + (i + 1 < own.size() ? " " : "\n");
+  for (size_t i = 0; i < fields.size(); ++i) {
+    std::string text = i < away.size() && guests_field(i + 1) ? away[i] : fields[i];
+    if (i == 13) text = std::to_string(ticks(own.user_ns));
+    if (i == 14) text = std::to_string(ticks(own.system_ns));
+    if (i == 15) text = sum(i, children.user_ns);
+    if (i == 16) text = sum(i, children.system_ns);
+    result += text + (i + 1 < fields.size() ? " " : "\n");
   }
   return result;
 }
@@ -167,6 +177,11 @@ bool Visit::special_open(const std::shared_ptr<GuestThread>& t, const seccomp_no
   GuestMemory memory(t->guest->pid);
   std::string path;
   if (memory.read_string(GuestAddr{at ? n.data.args[1] : n.data.args[0]}, &path, 4096) != 0) return false;
+  const u64 open_flags = at ? n.data.args[2] : n.data.args[1];
+  if (open_flags == image::kLedgerOpenFlags && path.ends_with(fmt::format("/usage/{}", t->guest->home_pid))) {
+    answer(n.id, -ENOENT);
+    return true;
+  }
   if (!path.starts_with("/proc/")) return false;
   const std::string own = fmt::format("/proc/{}/", t->guest->home_pid),
                     task = fmt::format("/proc/self/task/{}/", t->home_tid);
@@ -181,8 +196,7 @@ bool Visit::special_open(const std::shared_ptr<GuestThread>& t, const seccomp_no
   begin_call(*t, false);
   if (rest == "maps" || rest == "smaps") text = without_engine(text);
   if (rest == "status") text = merge_status(read_home_file(*t, path), text);
-  if (rest == "stat") text = merge_stat(read_home_file(*t, path), text);
-  const u64 open_flags = at ? n.data.args[2] : n.data.args[1];
+  if (rest == "stat") text = merge_stat(read_home_file(*t, path), text, cpu_of(*t->guest), children_elsewhere(*t, 0));
   const char name[] = "proc";
   const wire::Reloc name_reloc{0, 0};
   const long fd = home_call(*t, SYS_memfd_create, {0, (open_flags & O_CLOEXEC) != 0 ? MFD_CLOEXEC : 0u},

@@ -36,6 +36,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     case SYS_exit: {
       t->guest->parted = true;
       const u64 status = args[0];
+      if (threads_of(*t->guest).size() == 1) close_account(*t);
       // Whoever joins this thread must not find it alive at home: its link ends with it.
       begin_call(*t, false);
       send_frame(t->link.get(), wire::Type::exit_thread, ++t->seq, &status, sizeof status);
@@ -51,6 +52,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
         const std::lock_guard lock(mutex_);
         t->guest->ending = t->guest->parted = true;
       }
+      close_account(*t);
       send_frame(t->link.get(), wire::Type::exit_group, ++t->seq, &status, sizeof status);
       kill(t->guest->pid, SIGKILL);
       return true;
@@ -68,6 +70,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     case SYS_close_range: return special_close_range(t, n);
     case SYS_open:
     case SYS_openat: return special_open(t, n);
+    case SYS_clock_gettime: return special_cpu_clock(t, n);
     case SYS_restart_syscall:
       // After a local wait the kernel restarts it by itself; a sleep that began at home is finished by the deputy.
       if (t->restart_at_home) return false;
@@ -123,6 +126,7 @@ bool Visit::special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_no
   std::vector<u8> body(sizeof exec + strings.size());
   memcpy(body.data(), &exec, sizeof exec);
   memcpy(body.data() + sizeof exec, strings.data(), strings.size());
+  close_account(*t);
   begin_call(*t, false);
   wire::Reply reply;
   std::vector<u8> output;

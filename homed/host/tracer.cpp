@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -34,6 +35,10 @@ bool closed_by_deputy(int link) {
 }
 
 constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
+
+u64 to_ns(const timeval& t) {
+  return static_cast<u64>(t.tv_sec) * 1'000'000'000 + static_cast<u64>(t.tv_usec) * 1000;
+}
 
 bool is_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
@@ -129,9 +134,13 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
       t->sleep_call = {r.rax, r.rdi, r.rsi, r.rdx};
     }
     t->stopped = true;
+    t->cpu.start(image.threads[i].shown, image.threads[i].unrecorded, thread_cpu(guest->pid, t->tid));
     guest->threads[t->tid] = t;
     threads_[t->tid] = t;
   }
+  const image::Account& account = guest->header.account;
+  guest->cpu.start(account.shown, account.unrecorded, process_cpu(guest->pid));
+  apply_limits(guest->pid, account, account.shown);
   guests_[guest->home_pid] = guest;
   listener_ = std::move(listener);
   // The worker hands over to the tracer and back: keep both on one CPU when the kernel can (Linux 6.6).
@@ -196,12 +205,13 @@ void Visit::pump(int timeout_ms) {
 void Visit::drain_waits() {
   for (;;) {
     int status = 0;
-    const pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+    rusage used{};
+    const pid_t tid = wait4(-1, &status, __WALL | WNOHANG, &used);
     if (tid <= 0) return;
     if (WIFSTOPPED(status)) {
       on_stop(tid, status);
     } else {
-      on_death(tid, status);
+      on_death(tid, status, {to_ns(used.ru_utime), to_ns(used.ru_stime)});
     }
   }
 }
@@ -382,6 +392,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn->home_vmas = parent.guest->home_vmas;
       newborn->header = parent.guest->header;
       newborn->header.pid = newborn->home_pid;
+      newborn->header.account = account_of_child(parent.guest->header.account, parent.guest->home_pid);
       newborn->command = parent.guest->command;
       newborn->home_uid = parent.guest->home_uid;
       newborn->home_dirty = parent.guest->home_dirty;
@@ -411,7 +422,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   }
 }
 
-void Visit::on_death(pid_t tid, int status) {
+void Visit::on_death(pid_t tid, int status, const image::CpuTime& used) {
   std::shared_ptr<Guest> over;
   std::shared_ptr<GuestThread> t;
   {
@@ -442,11 +453,11 @@ void Visit::on_death(pid_t tid, int status) {
     }
   }
   if (t && t->birth && t->birth->born) t->birth->born->set_value(false);
-  if (over) finish_guest(over, status);
+  if (over) finish_guest(over, status, used);
 }
 
 // The whole guest process is gone. If that was its own doing (a fatal signal), home must see the same death.
-void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
+void Visit::finish_guest(std::shared_ptr<Guest> guest, int status, const image::CpuTime& used) {
   bool tell = false;
   {
     const std::lock_guard lock(mutex_);
@@ -458,6 +469,8 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status) {
   }
   if (tell) {
     const u64 signal = static_cast<u64>(WTERMSIG(status));
+    const std::vector<u8> account = close_account(*guest, used);
+    if (!account.empty()) ear_frame(*guest, wire::Type::account, 0, account.data(), account.size());
     ear_frame(*guest, wire::Type::die, 0, &signal, sizeof signal);
   }
   {

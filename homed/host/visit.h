@@ -37,6 +37,7 @@
 #include "homed/host/channel.h"
 #include "homed/host/depart.h"
 #include "homed/host/source.h"
+#include "homed/host/usage.h"
 #include "lib/syscalls/marshal.h"
 
 namespace omig::host {
@@ -84,6 +85,7 @@ struct GuestThread {
   bool frozen = false;   // stopped for a move
   bool group_stopped = false;
   bool in_trace_stop = false;    // stopped before fork or clone; a job will continue it
+  CpuMeter cpu;
   u64 siginfo_at = 0;            // executing sigtimedwait: where its siginfo goes, to be decoded at its end
   bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)
   user_regs_struct saved_regs{};
@@ -119,6 +121,7 @@ struct Guest {
   std::vector<image::Vma> home_vmas;
   image::Header header;  // mm, auxv, limits as they were
   std::string command;
+  CpuMeter cpu;
   SteadyClock::time_point since = SteadyClock::now();
   std::atomic<u64> calls = 0;
 
@@ -172,13 +175,13 @@ class Visit {
   void pump(int timeout_ms);
   void drain_waits();
   void on_stop(pid_t tid, int status);
-  void on_death(pid_t tid, int status);
+  void on_death(pid_t tid, int status, const image::CpuTime& used);
   void on_event_stop(GuestThread& t, int signal);
   void on_seccomp_stop(GuestThread& t);
   void on_syscall_exit(GuestThread& t);
   void on_birth_event(GuestThread& parent, int event);
   void bind_child(GuestThread& parent, pid_t child);
-  void finish_guest(std::shared_ptr<Guest> guest, int status);
+  void finish_guest(std::shared_ptr<Guest> guest, int status, const image::CpuTime& used);
   void let_go(Guest& guest);
   void resume(GuestThread& t, int signal = 0);
   bool freeze(Guest& guest, std::string* reason);  // on the tracer thread
@@ -238,6 +241,15 @@ class Visit {
   bool special_sigaction(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_close_range(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  // clocks.cpp
+  image::CpuTime cpu_of(Guest& guest);
+  image::CpuTime cpu_of(GuestThread& t);
+  image::CpuTime children_elsewhere(GuestThread& t, i32 only_child);
+  bool special_cpu_clock(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  void complete_usage(GuestThread& t, u32 nr, const u64 args[6], i64 value);
+  void change_limit(Guest& guest, u32 resource, image::Limit limit);
+  std::vector<u8> close_account(Guest& guest, const image::CpuTime& here);
+  void close_account(GuestThread& on);
   // procfs.cpp
   bool special_open(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   std::string read_home_file(GuestThread& t, const std::string& path);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/base/types.h"
+#include "lib/image/usage.h"
 #include "lib/wire/link.h"
 
 namespace omig::image {
@@ -71,6 +72,7 @@ struct Thread {
   u32 reserved = 0;
   u64 done_bytes = 0;         // of a write cut short
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC of home at which an interrupted relative sleep ends; 0: none
+  CpuTime shown, unrecorded;  // as Account's, of this thread
   char name[16] = {};
   u8 xsave[kXsaveMaxBytes] = {};
 };
@@ -96,6 +98,7 @@ struct Header {
   i64 monotonic_ns = 0;  // home's clocks when it was frozen
   i64 boottime_ns = 0;
   u64 ear_excluded = 0;  // signals the ear leaves pending at home
+  Account account;
 };
 
 struct Image {

@@ -46,6 +46,9 @@ void allow_by_arguments(const Context& context) {
     allow_if(context, __NR_rt_sigaction, "rt_sigaction", SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, bit, ~u64{SIGCHLD} & bit));
   }
   allow_if(context, __NR_rt_sigaction, "rt_sigaction", SCMP_CMP64(1, SCMP_CMP_EQ, 0));
+  allow_if(context, __NR_clock_gettime, "clock_gettime", SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, kClockMask & ~u64{1}, 0));
+  for (u64 bit : kClockBits)
+    allow_if(context, __NR_clock_gettime, "clock_gettime", SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, kClockSign | bit, bit));
 }
 
 std::vector<sock_filter> exported(const Context& context) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the
+// The four rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the
 // guest's program) both read these constants, and a test runs one against the other.
 #pragma once
 
@@ -16,6 +16,12 @@ inline constexpr u64 kMapPrivateAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
 // rt_sigaction is local unless it sets SIGCHLD. Only the bits that make up a signal number are compared, because the
 // upper half of an int's register is anything; a number such as 17 + 128 is then notified too, and refused there.
 inline constexpr u64 kSignalMask = 0x7f;
+
+// clock_gettime is local but for the clocks of CPU time: 2, 3 and all negative ids. A clock that is not one of them has
+// the sign bit clear and either one of these bits set, or none but the lowest.
+inline constexpr u64 kClockSign = 0x80000000;
+inline constexpr u64 kClockBits[] = {4, 8, 0x10};
+inline constexpr u64 kClockMask = 0xffffffff;
 
 // clock_nanosleep is local when it waits for an absolute time: that restarts exactly, on every node.
 inline constexpr u64 kAbsoluteTime = 1;  // TIMER_ABSTIME

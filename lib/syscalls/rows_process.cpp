@@ -25,7 +25,7 @@ constexpr Row kRows[] = {
     home(61, "wait4", restartable, {num, out_if_positive(4), num, out_if_positive(kRusageBytes)},
          "Children are home's, wherever they run."),
     home(97, "getrlimit", never, {num, out(16)}),
-    home(98, "getrusage", never, {num, out(kRusageBytes)}, "The deputy's figures and its children's."),
+    home(98, "getrusage", never, {num, out(kRusageBytes)}, "CPU time is what it has used on all nodes, its children's as well; the other figures are the deputy's."),
     come_home(101, "ptrace", kDebugger),
     home(109, "setpgid", never, {num, num}),
     home(110, "getppid", never),

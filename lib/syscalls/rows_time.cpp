@@ -17,7 +17,7 @@ constexpr Row kRows[] = {
     home(37, "alarm", never, {num}),
     home(38, "setitimer", never, {code, in(32), out(32)}, kRealOnly),
     local(96, "gettimeofday"),
-    home(100, "times", never, {out(32)}, "The deputy's figures and its children's."),
+    home(100, "times", never, {out(32)}, "What it has used on all nodes; its children's as well."),
     home(159, "adjtimex", never, {both(kTimexBytes)}),
     home(164, "settimeofday", never, {in(16), in(8)}),
     local(201, "time"),
@@ -28,7 +28,8 @@ constexpr Row kRows[] = {
     home(225, "timer_getoverrun", never, {num}),
     home(226, "timer_delete", never, {num}),
     home(227, "clock_settime", never, {num, in(16)}),
-    local(228, "clock_gettime"),
+    special(228, "clock_gettime", never, {num, out(16)},
+            "Here; the clocks of CPU time go on from home's, another process' are asked at home."),
     local(229, "clock_getres"),
     home(230, "clock_nanosleep", block, {num, num, in(16), both_always(16)},
          "Until an absolute time (TIMER_ABSTIME): here; for a while: the deputy sleeps, and the time left survives "

@@ -15,7 +15,7 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 3;
+inline constexpr u32 kVersion = 4;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 
@@ -73,6 +73,7 @@ enum class Type : u32 {
   relink = 9,         // Relink: serve another host from now on, if it says `running`
   resume_state = 10,  // ResumeState + signal frame bytes: keep it, answer, wait for `go`
   go = 11,            // KernelSigaction of the abort signal: every thread has its state, run at home
+  account = 12,       // Account, bytes, paths: append the bytes to each of the files; not answered
   abandon = 13,       // the move failed before commit: run at home from the state kept
   // host -> ear link
   abort_call = 32,  // AbortCall
@@ -151,6 +152,13 @@ struct Exec {
   u32 argv_null = 0;  // argv pointer itself was NULL
   // then path, argv strings, envp strings, each NUL-terminated
 };
+
+struct Account {
+  u32 bytes = 0;  // to append
+  u32 paths = 0;
+  // then the bytes, then the paths, each NUL-terminated; all together at most kMaxAccount
+};
+inline constexpr u32 kMaxAccount = 32 * 1024;
 
 struct Relink {
   u32 port = 0;        // host order

@@ -17,6 +17,7 @@ long handle(SlotBlock& b, const wire::Frame& frame) {
     case wire::Type::exit_thread:
     case wire::Type::exit_group: return serve_exit(b, frame);
     case wire::Type::relink: return serve_relink(b, frame);
+    case wire::Type::account: return serve_account(b, frame);
     case wire::Type::resume_state: return serve_resume_state(b, frame);
     case wire::Type::go: return serve_go(b, frame);
     default: return -EPROTO;

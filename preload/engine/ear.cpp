@@ -108,6 +108,7 @@ long exclude(SlotBlock& ear, u64 mask, u64 seq) {
 long serve_order(SlotBlock& ear) {
   wire::Frame frame;
   if (const long ret = recv_exact(ear, &frame, sizeof frame); ret != 0) return ret;
+  if (frame.type == wire::Type::account) return serve_account(ear, frame);
   union {
     wire::AbortCall abort;
     u64 number;

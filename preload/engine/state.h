@@ -105,6 +105,9 @@ void install_abort_handler();  // the program's own action goes to abort_action
 u64 noop_handler();            // the same handler does nothing outside of the stub
 void set_action(int signal, u64 handler, u64 flags = 0);
 
+// account.cpp
+long serve_account(SlotBlock& b, const wire::Frame& frame);
+
 // family.cpp: what makes or ends processes and threads
 long serve_fork(SlotBlock& b, const wire::Frame& frame);
 long serve_new_thread(SlotBlock& b, const wire::Frame& frame);

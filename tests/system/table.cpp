@@ -76,7 +76,7 @@ constexpr Program kPrograms[] = {
     {.name = "processes_pidfd"},
     {.name = "processes_shell", .core = true},
     {.name = "processes_spawn"},
-    {.name = "processes_usage", .known_limit = "CPU time of visits is not added up yet (times, getrusage, CPU clocks)"},
+    {.name = "processes_usage"},
     {.name = "processes_vfork"},
     {.name = "processes_wait_options"},
     {.name = "signals_altstack"},
