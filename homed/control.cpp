@@ -7,6 +7,8 @@
 
 #include <cstring>
 
+#include "homed/commander.h"
+#include "homed/ledger.h"
 #include "homed/reasons.h"
 #include "lib/link/peer.h"
 
@@ -109,7 +111,7 @@ awaitable<Json> Control::answer(Local::socket& socket, const Json& request, uid_
   const i32 pid = field<i32>(request, "pid", 0);
   if (op == "ping") co_return ping();
   if (op == "nodes") co_return nodes();
-  if (op == "ps") co_return processes();
+  if (op == "ps") co_return co_await ps();
   if (op == "where" || op == "why" || op == "migrate") co_await look_for(pid);
   if (op == "where") co_return where(pid);
   if (op == "why") co_return why(pid, uid);
@@ -195,7 +197,34 @@ Json Control::nodes() {
   return {{"ok", true}, {"node", d_.config.name}, {"nodes", list}, {"problems", problems}};
 }
 
-Json Control::processes() {
+// The CPU time that the hosts of our processes that are away know of, in ms. Hosts that do not answer at once are left
+// out: their guests show what is known here.
+awaitable<std::map<pid_t, u64>> Control::cpu_away() {
+  constexpr milliseconds kOne{300};
+  constexpr i64 kAll_ms = 1'000;
+  std::map<pid_t, u64> known;
+  std::map<std::string, HostAddress> hosts;
+  for (const auto& [pid, p] : d_.processes.all())
+    if (p.where == Where::away) hosts[p.host.text()] = {p.host, p.token};
+  const i64 give_up_ms = now_ms() + kAll_ms;
+  Json request;
+  request["op"] = "list";
+  for (const auto& [text, address] : hosts) {
+    if (now_ms() > give_up_ms) break;
+    const auto answer = co_await command_host(address, request, kOne);
+    if (!answer || !answer->contains("guests") || !(*answer)["guests"].is_array()) continue;
+    for (const Json& guest : (*answer)["guests"])
+      if (guest.is_object()) known[field<i32>(guest, "pid", 0)] = field<u64>(guest, "all_cpu_ms", 0);
+  }
+  co_return known;
+}
+
+awaitable<Json> Control::ps() {
+  const std::map<pid_t, u64> away = co_await cpu_away();
+  co_return processes(away);
+}
+
+Json Control::processes(const std::map<pid_t, u64>& away) {
   Json list = Json::array();
   for (const auto& [pid, p] : d_.processes.all()) {
     Json item{{"pid", pid},
@@ -204,7 +233,7 @@ Json Control::processes() {
               {"state", std::string(1, p.state)},
               {"uid", p.uid},
               {"threads", p.threads},
-              {"cpu_ms", p.cpu_ms},
+              {"cpu_ms", away.contains(pid) ? away.at(pid) : p.cpu_ms + ledger_cpu_ms(d_.config.state_dir, pid)},
               {"rss_bytes", p.rss_bytes},
               {"demand", p.meter.demand()},
               {"moves", p.moves},

@@ -3,6 +3,7 @@
 // announce.sock (libomig's constructor says that a process is there).
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "homed/moves.h"
@@ -28,7 +29,9 @@ class Control {
   awaitable<void> look_for(pid_t pid);
   Json ping();
   Json nodes();
-  Json processes();
+  awaitable<Json> ps();
+  Json processes(const std::map<pid_t, u64>& away);
+  awaitable<std::map<pid_t, u64>> cpu_away();
   Json where(i32 pid);
   Json why(i32 pid, uid_t uid);
   awaitable<void> hear_announcements();

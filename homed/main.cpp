@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "homed/control.h"
+#include "homed/ledger.h"
 #include "homed/node.h"
 #include "homed/peers.h"
 #include "homed/scheduler.h"
@@ -143,10 +144,16 @@ void raise_descriptor_limit() {
 awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Scheduler& scheduler) {
   asio::steady_timer timer(d.io);
   double told = 0;
+  constexpr i64 kSweepEvery_ms = 2'000;
+  i64 swept_ms = 0;
   for (;;) {
     co_await net::pause(timer, kSampleEvery);
     d.processes.scan(now_ms());
     d.visitors.scan(now_ms());
+    if (const i64 now = now_ms(); now >= swept_ms + kSweepEvery_ms) {
+      swept_ms = now;
+      sweep_ledger(d.config.state_dir);
+    }
     const auto arrived = [&](const VisitorKey& key) {
       const auto it = d.processes.all().find(key.pid);
       return key.home == d.config.name && it != d.processes.all().end() && it->second.where == Where::home;

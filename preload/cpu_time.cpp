@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // getrusage, times, clock, clock_gettime, wait3 and wait4 for a program at home: what the kernel says, and what the
-// ledger says was used on other nodes (lib/image/usage.h). The kernel lets nobody add to its figures, so this is the one
-// thing for which libomig.so takes the place of the C library's functions; each calls the one behind it first.
+// ledger says was used on other nodes (lib/image/usage.h). The kernel lets nobody add to its figures, so this is the
+// one thing for which libomig.so takes the place of the C library's functions; each calls the one behind it first.
 //
 // A process that was never away, nor its children, has no ledger: one open that fails is all it costs. While the
 // process is away the host adds, and answers that open by ENOENT. A move between the two must not count anything twice:

@@ -2,14 +2,15 @@
 // libomig.so: what a program is started with (LD_PRELOAD) so that it can move later.
 //
 // Its constructor puts the engine at its address and tells homed that the program exists. Nothing else: no thread, no
-// descriptor, no signal handler, no errno; no symbol that could take the place of the program's own but for the functions
-// of CPU time (cpu_time.cpp), and no writable memory but for what those have to remember. The engine's pages are moved out of this library's own mapping by one mremap: they stay file-backed and shared
-// by all processes, and cost no descriptor and no copy. A program whose address space is taken there stays at home.
+// descriptor, no signal handler, no errno; no symbol that could take the place of the program's own but for the
+// functions of CPU time (cpu_time.cpp), and no writable memory but for what those have to remember. The engine's pages
+// are moved out of this library's own mapping by one mremap: they stay file-backed and shared by all processes, and
+// cost no descriptor and no copy. A program whose address space is taken there stays at home.
 //
 // Everything is best effort and silent: a program must never notice that it was preloaded.
 #include "lib/image/anchor.h"
-#include "preload/ledger.h"
 #include "preload/engine/sys.h"
+#include "preload/ledger.h"
 
 extern "C" {
 [[gnu::visibility("hidden")]] extern omig::u8 omig_engine_image[];

@@ -25,9 +25,7 @@ timeval to_timeval(u64 ns) {
   return {static_cast<time_t>(ns / kSecond), static_cast<suseconds_t>(ns % kSecond / 1000)};
 }
 
-u64 from_timeval(const timeval& t) {
-  return static_cast<u64>(t.tv_sec) * kSecond + static_cast<u64>(t.tv_usec) * 1000;
-}
+u64 from_timeval(const timeval& t) { return static_cast<u64>(t.tv_sec) * kSecond + static_cast<u64>(t.tv_usec) * 1000; }
 
 clock_t to_ticks(u64 ns) {
   static const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
@@ -130,7 +128,8 @@ void Visit::complete_usage(GuestThread& t, u32 nr, const u64 args[6], i64 value)
       const image::CpuTime used = who == RUSAGE_CHILDREN ? children_elsewhere(t, 0)
                                   : who == RUSAGE_THREAD ? cpu_of(t)
                                                          : cpu_of(*t.guest);
-      edit<rusage>(memory, args[1], [&](rusage* usage) { who == RUSAGE_CHILDREN ? add(usage, used) : put(usage, used); });
+      edit<rusage>(memory, args[1],
+                   [&](rusage* usage) { who == RUSAGE_CHILDREN ? add(usage, used) : put(usage, used); });
       return;
     }
     case SYS_wait4: {

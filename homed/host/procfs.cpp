@@ -80,7 +80,9 @@ std::string merge_stat(const std::string& home, const std::string& guest, const 
   };
   const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
   const auto ticks = [&](u64 ns) { return ns / (1'000'000'000 / per_s); };
-  const auto sum = [&](size_t at, u64 ns) { return std::to_string(strtoull(fields[at].c_str(), nullptr, 10) + ticks(ns)); };
+  const auto sum = [&](size_t at, u64 ns) {
+    return std::to_string(strtoull(fields[at].c_str(), nullptr, 10) + ticks(ns));
+  };
   std::string result;
   for (size_t i = 0; i < fields.size(); ++i) {
     std::string text = i < away.size() && guests_field(i + 1) ? away[i] : fields[i];

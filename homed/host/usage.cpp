@@ -110,7 +110,8 @@ image::CpuTime shown_at_home(pid_t pid, pid_t tid, std::span<const image::UsageR
 
 image::Account open_account(pid_t pid, const std::string& state_dir) {
   image::Account account;
-  if (state_dir.size() + 32 < sizeof account.directory) (state_dir + "/usage").copy(account.directory, sizeof account.directory - 1);
+  if (state_dir.size() + 32 < sizeof account.directory)
+    (state_dir + "/usage").copy(account.directory, sizeof account.directory - 1);
   account.shown = shown_at_home(pid, 0, read_ledger(state_dir, pid));
   account.cpu_s = limit_of(pid, RLIMIT_CPU);
   account.data_bytes = limit_of(pid, RLIMIT_DATA);
@@ -162,7 +163,9 @@ void apply_limits(pid_t guest, const image::Account& account, const image::CpuTi
   set_limit(guest, RLIMIT_DATA, account.data_bytes);
   set_limit(guest, RLIMIT_AS, account.address_space_bytes);
   const u64 used_s = shown.total_ns() / kSecond;
-  const auto left = [&](u64 limit_s) { return limit_s == ~0ull ? limit_s : std::max<u64>(limit_s, used_s + 1) - used_s; };
+  const auto left = [&](u64 limit_s) {
+    return limit_s == ~0ull ? limit_s : std::max<u64>(limit_s, used_s + 1) - used_s;
+  };
   set_limit(guest, RLIMIT_CPU, {left(account.cpu_s.soft), left(account.cpu_s.hard)});
 }
 

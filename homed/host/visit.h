@@ -84,7 +84,7 @@ struct GuestThread {
   bool stopped = false;  // in a stop the tracer has not continued
   bool frozen = false;   // stopped for a move
   bool group_stopped = false;
-  bool in_trace_stop = false;    // stopped before fork or clone; a job will continue it
+  bool in_trace_stop = false;  // stopped before fork or clone; a job will continue it
   CpuMeter cpu;
   u64 siginfo_at = 0;            // executing sigtimedwait: where its siginfo goes, to be decoded at its end
   bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)

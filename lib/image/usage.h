@@ -40,7 +40,7 @@ inline constexpr u32 kMaxAncestors = 12;
 struct UsageRecord {
   CpuTime used;
   i32 pid = 0;
-  i32 tid = 0;  // 0: threads that ended during the visit
+  i32 tid = 0;                        // 0: threads that ended during the visit
   i32 ancestors[kMaxAncestors] = {};  // the parent first; 0 ends the list
 };
 static_assert(sizeof(UsageRecord) == 24 + 4 * kMaxAncestors);

@@ -13,6 +13,11 @@ double used() {
   CHECK_EQ(getrusage(RUSAGE_SELF, &usage), 0);
   return of(usage.ru_utime) + of(usage.ru_stime);
 }
+double children_used() {
+  rusage usage;
+  CHECK_EQ(getrusage(RUSAGE_CHILDREN, &usage), 0);
+  return of(usage.ru_utime) + of(usage.ru_stime);
+}
 // Burns CPU until the wall clock has moved on, and until the CPU clock (which a loaded machine slows) has as well.
 void burn(double cpu_s) {
   double start = seconds(CLOCK_PROCESS_CPUTIME_ID), deadline = seconds() + 20;
@@ -44,8 +49,30 @@ int main() {
                return 0;
              }),
              0);
-  rusage children;
-  CHECK_EQ(getrusage(RUSAGE_CHILDREN, &children), 0);
-  CHECK(of(children.ru_utime) + of(children.ru_stime) > 0.1);
+  const double before = children_used();
+  CHECK(before > 0.1 && before < 10);
+  // Wherever the child has run, and wherever we are now: it stays counted, once.
+  ready_and_wait();
+  const double after = children_used();
+  if (after < before || after > before + 0.1) FAIL("the children's CPU time went from %.3f to %.3f", before, after);
+  tms sums;
+  CHECK(times(&sums) != -1);
+  CHECK(sums.tms_cutime + sums.tms_cstime >= 10);
+  // One that is not waited for does not count yet; its own figure comes with its end.
+  const pid_t other = fork();
+  if (other == 0) {
+    burn(0.15);
+    _exit(0);
+  }
+  siginfo_t info;
+  CHECK_EQ(waitid(P_PID, static_cast<id_t>(other), &info, WEXITED | WNOWAIT), 0);
+  CHECK(children_used() < before + 0.1);
+  ready_and_wait();
+  CHECK(children_used() < before + 0.1);
+  int status;
+  rusage others;
+  CHECK_EQ(wait4(other, &status, 0, &others), other);
+  CHECK(of(others.ru_utime) + of(others.ru_stime) > 0.1);
+  CHECK(children_used() > before + 0.1);
   return 0;
 }
