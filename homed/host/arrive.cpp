@@ -114,9 +114,12 @@ class Arriving {
     CellRequest request;
     for (const image::File& file : image_.files) {
       Fd fd = catalogue.open_same(file);
+      there_.push_back(fd.valid());
+      // Its bytes are shipped; that it is this file is remembered for the way home.
+      if (!fd) fd = empty_file(file.size_bytes);
       struct stat st {};
-      const bool there = fd.valid() && fstat(fd.get(), &st) == 0;
-      file_ids_.push_back(there ? std::optional<FileId>({st.st_dev, st.st_ino}) : std::nullopt);
+      const bool known = fd.valid() && fstat(fd.get(), &st) == 0;
+      file_ids_.push_back(known ? std::optional<FileId>({st.st_dev, st.st_ino}) : std::nullopt);
       request.files.push_back(fd.get());
       files_.push_back(std::move(fd));
     }
@@ -161,10 +164,16 @@ class Arriving {
     const std::string text = self.dump() + "\n";
     if (write(state.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) throw cannot_write();
     nlohmann::json files = nlohmann::json::array();
-    for (const Fd& fd : files_) files.push_back(fd.valid() ? 1 : 0);
+    for (const bool there : there_) files.push_back(there ? 1 : 0);
     const nlohmann::json ok = {{"ok", true},     {"address", address},    {"port", visit_->door().port()},
                                {"token", token}, {"node", options_.node}, {"files", files}};
     if (!send_json(options_.conversation.get(), ok)) throw std::runtime_error("the source broke off");
+  }
+
+  static Fd empty_file(u64 bytes) {
+    Fd fd(memfd_create("omig-file", MFD_CLOEXEC));
+    if (fd && ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) fd = Fd();
+    return fd;
   }
 
   std::string clock_offsets() const {
@@ -193,9 +202,10 @@ class Arriving {
       throw std::runtime_error("the source broke off, or a page did not fit");
     if (!receive_image(fd, &image_)) throw std::runtime_error("the source broke off");
     if (image_.header.pid != options_.request.at("pid").get<i32>()) throw std::runtime_error("malformed image");
-    std::vector<bool> there;
-    for (const Fd& file : files_) there.push_back(file.valid());
-    restore_->place(image_, there);
+    std::vector<FilePlace> places;
+    for (size_t i = 0; i < files_.size(); ++i)
+      places.push_back(there_[i] ? FilePlace::there : files_[i].valid() ? FilePlace::empty : FilePlace::none);
+    restore_->place(image_, places);
     fault_point("arrive-placed");
     if (!restore_->receive_pages(fd, image_)) throw std::runtime_error("the source broke off, or a page did not fit");
     tids_ = restore_->make_threads(image_);
@@ -264,6 +274,7 @@ class Arriving {
   image::Image image_;
   EngineHead head_{};
   std::vector<Fd> files_;
+  std::vector<bool> there_;  // has the same content on this node
   std::vector<std::optional<FileId>> file_ids_;
   std::unique_ptr<Visit> visit_;
   std::unique_ptr<Restore> restore_;

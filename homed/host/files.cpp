@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -63,6 +64,7 @@ i32 FileCatalogue::index_of(const MapsLine& line, const std::string& root) {
 }
 
 Fd FileCatalogue::open_same(const image::File& file) {
+  if (file.sha256_hex.empty()) return Fd();
   Fd fd(open(file.path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   struct stat st {};
   if (!fd || fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return Fd();
@@ -70,9 +72,25 @@ Fd FileCatalogue::open_same(const image::File& file) {
   return fd;
 }
 
-void FileCatalogue::adopt(const image::File& file, std::optional<FileId> id) {
+i32 FileCatalogue::adopt(const image::File& file, std::optional<FileId> id) {
   files_.push_back(file);
-  if (id) by_id_[*id] = static_cast<i32>(files_.size() - 1);
+  const i32 index = static_cast<i32>(files_.size() - 1);
+  if (id) by_id_[*id] = index;
+  return index;
+}
+
+i32 FileCatalogue::nameless(const MapsLine& line, u64 size_bytes) {
+  const FileId id{line.device, line.inode};
+  const auto known = by_id_.find(id);
+  const i32 index = known != by_id_.end() ? known->second : adopt({line.path, 0, ""}, id);
+  u64& size = files_[static_cast<size_t>(index)].size_bytes;
+  size = std::max(size, size_bytes);
+  return index;
+}
+
+const image::File* FileCatalogue::find(FileId id) const {
+  const auto known = by_id_.find(id);
+  return known == by_id_.end() ? nullptr : &files_[static_cast<size_t>(known->second)];
 }
 
 }  // namespace omig::host

@@ -31,8 +31,11 @@ class FileCatalogue {
   Fd open_same(const image::File& file);
 
   const std::vector<image::File>& files() const { return files_; }
-  // Makes a known file (from an image) findable by the id it has on this node.
-  void adopt(const image::File& file, std::optional<FileId> id);
+  // Makes a known file (from an image) findable by the id it has on this node. Returns its index.
+  i32 adopt(const image::File& file, std::optional<FileId> id);
+  const image::File* find(FileId id) const;  // nullptr: not known
+  // A file without a name that could be opened (unlinked, a memfd): nobody's copy will do. At least so large.
+  i32 nameless(const MapsLine& line, u64 size_bytes);
 
  private:
   std::string hash_of(int fd, const struct stat& st);

@@ -35,7 +35,7 @@ class Homecoming {
   }
 
   bool prepare(std::string* reason, PageStatistics* statistics) {
-    plan_ = image::plan_layout(guest_.home_vmas, image_.vmas);
+    plan_ = image::plan_layout(guest_.home_vmas, image_.vmas, guest_.pins);
     if (guest_.home_dirty && !discard()) return broken(reason);
     guest_.home_dirty = true;
     if (!edit(reason) || !send_memory(reason, statistics) || !protect(reason)) return false;
@@ -47,6 +47,9 @@ class Homecoming {
 
   // The last word: from here on the guest never runs again.
   void go() {
+    for (const image::Pin& p : guest_.pins) {
+      if (p.address >= kPinsAddress && p.address < kPinsAddress + kPinsBytes) call(SYS_munmap, {p.address, p.bytes});
+    }
     std::map<GuestThread*, u64> seqs;
     for (auto& [tid, t] : by_home_tid_) {
       const u64 seq = seqs[t.get()] = ++t->seq;
@@ -95,6 +98,14 @@ class Homecoming {
         if (result >= 0) result = 0;
         if ((e.prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != (PROT_READ | PROT_WRITE))
           reprotect_.push_back({e.start, e.bytes, e.prot});
+      } else if (e.kind == image::EditKind::map_pin) {
+        if (e.from != e.start)
+          result = call(SYS_mremap, {e.from, e.bytes, e.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, e.start});
+        if (result >= 0) {
+          result = 0;
+          guest_.pins = image::moved_pin(guest_.pins, e.from, e.bytes, e.start);
+          reprotect_.push_back({e.start, e.bytes, e.prot});
+        }
       } else {
         reprotect_.push_back({e.start, e.bytes, e.prot});
       }

@@ -161,6 +161,7 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   const image::CpuTime used = process_cpu(guest.pid);
   image->header.account.shown = guest.cpu.shown(used);
   image->header.account.unrecorded = guest.cpu.unrecorded(used);
+  const std::lock_guard files_lock(guest.files_mutex);
   Mappings now = read_mappings(guest.pid, &guest.files);
   if (!now.refusal.empty()) {
     *reason = now.refusal;
@@ -169,6 +170,8 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   image->vmas = std::move(now.vmas);
   image->home_vmas = guest.home_vmas;
   image->files = guest.files.files();
+  image->pins = guest.pins;
+  image->header.pins = static_cast<u32>(image->pins.size());
   image->header.vmas = static_cast<u32>(image->vmas.size());
   image->header.home_vmas = static_cast<u32>(image->home_vmas.size());
   image->header.threads = static_cast<u32>(image->threads.size());
@@ -272,7 +275,13 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   const std::lock_guard moving(moves_mutex_);
   const auto start = SteadyClock::now();
   MoveReport report;
-  const Mappings before = read_mappings(guest->pid, &guest->files);
+  Mappings before;
+  std::vector<image::File> offered;
+  {
+    const std::lock_guard files_lock(guest->files_mutex);
+    before = read_mappings(guest->pid, &guest->files);
+    offered = guest->files.files();
+  }
   if (!before.refusal.empty()) {
     report.reason = before.refusal;
     return report;
@@ -293,7 +302,6 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"moves", options_.moves},
       {"command", guest->command}};
   MoveConversation conversation;
-  const std::vector<image::File> offered = guest->files.files();
   if (!conversation.open(to, node, options_.key, request, offered, preparations(guest->pid, before.vmas),
                          &report.reason))
     return report;
@@ -321,6 +329,8 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   for (image::Vma& v : image.vmas) {
     if (v.file >= static_cast<i32>(offered.size())) v.kind = image::VmaKind::anonymous, v.file = -1, v.offset = 0;
   }
+  std::erase_if(image.pins, [&](const image::Pin& p) { return p.file >= static_cast<i32>(offered.size()); });
+  image.header.pins = static_cast<u32>(image.pins.size());
   fault_point("relay-captured");
   moved = moved && conversation.ship(guest->pid, image, &report.reason, &statistics);
   if (moved) {

@@ -38,6 +38,21 @@ std::string without_engine(const std::string& text) {
   return result;
 }
 
+// Copies of home's files bear the names of the files.
+std::string with_home_names(const std::string& text, Guest& guest) {
+  std::string result;
+  std::istringstream lines(text);
+  const std::lock_guard lock(guest.files_mutex);
+  for (std::string line; std::getline(lines, line); result += line + "\n") {
+    if (line.find(" /memfd:omig-file") == std::string::npos) continue;
+    const std::vector<MapsLine> parsed = parse_maps(line + "\n");
+    if (parsed.empty()) continue;
+    const image::File* file = guest.files.find({parsed.front().device, parsed.front().inode});
+    if (file != nullptr) line.replace(line.find("/memfd:omig-file"), std::string::npos, file->path);
+  }
+  return result;
+}
+
 // Lines of /proc/PID/status that are about memory, state and signals; all others are about who the process is.
 bool is_guests_line(std::string_view line) {
   static constexpr std::array kNames = {
@@ -196,7 +211,7 @@ bool Visit::special_open(const std::shared_ptr<GuestThread>& t, const seccomp_no
 
   std::string text = read_file(fmt::format("/proc/{}/{}", t->guest->pid, rest), 64u << 20);
   begin_call(*t, false);
-  if (rest == "maps" || rest == "smaps") text = without_engine(text);
+  if (rest == "maps" || rest == "smaps") text = with_home_names(without_engine(text), *t->guest);
   if (rest == "status") text = merge_status(read_home_file(*t, path), text);
   if (rest == "stat") text = merge_stat(read_home_file(*t, path), text, cpu_of(*t->guest), children_elsewhere(*t, 0));
   const char name[] = "proc";

@@ -120,16 +120,16 @@ bool Restore::receive_ahead(int fd) {
   return received;
 }
 
-void Restore::place(const image::Image& image, const std::vector<bool>& files_there) {
+void Restore::place(const image::Image& image, const std::vector<FilePlace>& files) {
   rlimit stack{};
   if (prlimit(cell_.guest, RLIMIT_STACK, nullptr, &stack) == 0) {
     stack.rlim_cur = std::min<rlim_t>(image.header.stack_limit_bytes, stack.rlim_max);
     prlimit(cell_.guest, RLIMIT_STACK, &stack, nullptr);
   }
-  rlimit files{};
-  if (prlimit(cell_.guest, RLIMIT_NOFILE, nullptr, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    prlimit(cell_.guest, RLIMIT_NOFILE, &files, nullptr);
+  rlimit descriptors{};
+  if (prlimit(cell_.guest, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
+    descriptors.rlim_cur = descriptors.rlim_max;
+    prlimit(cell_.guest, RLIMIT_NOFILE, &descriptors, nullptr);
   }
   const rlimit no_core{0, 0};
   prlimit(cell_.guest, RLIMIT_CORE, &no_core, nullptr);
@@ -141,8 +141,11 @@ void Restore::place(const image::Image& image, const std::vector<bool>& files_th
   leaves -= stays;
   for (const Range& r : leaves) ops.push_back(op(SYS_munmap, r.lower(), r.upper() - r.lower()));
   for (const image::Vma& v : image.vmas) {
-    if (v.kind == image::VmaKind::file && files_there[static_cast<size_t>(v.file)]) {
-      const u64 sharing = (v.flags & image::kSharedReadOnly) != 0 ? MAP_SHARED : MAP_PRIVATE;
+    // Nobody could write shipped pages into a shared mapping that is read-only: that one is memory here.
+    const bool shared = (v.flags & image::kSharedReadOnly) != 0;
+    const FilePlace place = v.kind == image::VmaKind::file ? files[static_cast<size_t>(v.file)] : FilePlace::none;
+    if (place == FilePlace::there || (place == FilePlace::empty && !shared)) {
+      const u64 sharing = shared ? MAP_SHARED : MAP_PRIVATE;
       ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED, static_cast<u64>(kCellFiles + v.file),
                        v.offset));
     } else if (v.kind == image::VmaKind::anonymous || v.kind == image::VmaKind::file) {

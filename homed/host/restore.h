@@ -13,6 +13,9 @@
 
 namespace omig::host {
 
+// What a guest's room has of a file: the same content, an empty one of its size that will be filled, or nothing.
+enum class FilePlace { there, empty, none };
+
 class Restore {
  public:
   Restore(Cell& cell, const EngineHead& head) : cell_(cell), head_(head) {}
@@ -22,7 +25,7 @@ class Restore {
   // Before the freeze: maps large memory, and while pages for it come from `fd`, takes memory for the rest of them.
   void make_ready(std::vector<Preparation> preparations);
   bool receive_ahead(int fd);
-  void place(const image::Image& image, const std::vector<bool>& files_there);
+  void place(const image::Image& image, const std::vector<FilePlace>& files);
   // Reads PageRuns from `fd` until the end mark. False: the sender is gone or sent nonsense.
   bool receive_pages(int fd, const image::Image& image);
   // Makes the other threads, stopped. home tid -> tid here.

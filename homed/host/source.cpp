@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <sstream>
 
 #include "lib/abi/pagemap_scan.h"
@@ -27,10 +28,31 @@ constexpr u32 kMaxPending = 100000;
 
 bool in_engine(const MapsLine& line) { return line.start >= kEngineBase && line.start < kEngineEnd; }
 
+// How much of a file's mapping can be read: what lies beyond the file's end cannot.
+u64 readable_bytes(int mem, const MapsLine& line) {
+  const auto readable = [&](u64 page) {
+    u8 byte;
+    return pread(mem, &byte, 1, static_cast<off_t>(line.start + page * kPageSize)) == 1;
+  };
+  u64 good = 0, bad = (line.end - line.start) / kPageSize;
+  if (readable(bad - 1)) return line.end - line.start;
+  while (good < bad) {
+    const u64 middle = (good + bad) / 2;
+    if (readable(middle)) {
+      good = middle + 1;
+    } else {
+      bad = middle;
+    }
+  }
+  return good * kPageSize;
+}
+
 }  // namespace
 
 Mappings read_mappings(pid_t pid, FileCatalogue* files) {
   Mappings result;
+  std::set<FileId> nameless;
+  Fd mem;
   for (const MapsLine& line : read_maps(pid)) {
     if (in_engine(line) || line.path == "[vsyscall]") continue;
     image::Vma vma;
@@ -53,7 +75,12 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files) {
         }
         vma.flags |= image::kSharedReadOnly;
       }
-      vma.file = files->index_of(line);
+      vma.file = nameless.contains({line.device, line.inode}) ? -1 : files->index_of(line);
+      if (vma.file < 0 && line.inode != 0) {
+        if (!mem) mem = Fd(open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
+        nameless.insert({line.device, line.inode});
+        vma.file = files->nameless(line, line.offset + readable_bytes(mem.get(), line));
+      }
       if (vma.file >= 0) {
         vma.kind = image::VmaKind::file;
         vma.offset = line.offset;
@@ -92,6 +119,7 @@ bool send_image(int fd, const image::Image& image) {
   append(&image.header, sizeof image.header);
   append(image.vmas.data(), image.vmas.size() * sizeof(image::Vma));
   append(image.home_vmas.data(), image.home_vmas.size() * sizeof(image::Vma));
+  append(image.pins.data(), image.pins.size() * sizeof(image::Pin));
   append(image.threads.data(), image.threads.size() * sizeof(image::Thread));
   append(image.pending.data(), image.pending.size() * sizeof(image::Pending));
   return write_all(fd, bytes.data(), bytes.size());
@@ -118,20 +146,28 @@ bool receive_image(int fd, image::Image* image) {
   if (!read_exactly(fd, &image->header, sizeof image->header)) return false;
   const image::Header& h = image->header;
   if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.home_vmas > kMaxVmas ||
-      h.pending > kMaxPending || h.auxv_bytes > sizeof h.auxv)
+      h.pending > kMaxPending || h.pins > kMaxVmas || h.auxv_bytes > sizeof h.auxv)
     return false;
   image->vmas.resize(h.vmas);
   image->home_vmas.resize(h.home_vmas);
+  image->pins.resize(h.pins);
   image->threads.resize(h.threads);
   image->pending.resize(h.pending);
   if (!read_exactly(fd, image->vmas.data(), h.vmas * sizeof(image::Vma)) ||
       !read_exactly(fd, image->home_vmas.data(), h.home_vmas * sizeof(image::Vma)) ||
+      !read_exactly(fd, image->pins.data(), h.pins * sizeof(image::Pin)) ||
       !read_exactly(fd, image->threads.data(), h.threads * sizeof(image::Thread)) ||
       !read_exactly(fd, image->pending.data(), h.pending * sizeof(image::Pending))) {
     return false;
   }
   if (h.home_vmas == 0) image->home_vmas = image->vmas;
   if (!sane(image->vmas, image->files.size()) || !sane(image->home_vmas, image->files.size())) return false;
+  for (const image::Pin& p : image->pins) {
+    const bool aligned = (p.address | p.bytes | p.offset) % kPageSize == 0;
+    if (!aligned || p.bytes == 0 || p.bytes > kPinsBytes || p.address > (1ull << 47) || p.offset > (1ull << 62) ||
+        p.file < 0 || static_cast<size_t>(p.file) >= image->files.size())
+      return false;
+  }
   for (const image::Thread& t : image->threads) {
     if (t.xsave_bytes < 576 || t.xsave_bytes > image::kXsaveMaxBytes || t.tid <= 0) return false;
   }

@@ -232,6 +232,7 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
     ok = pwrite(file.get(), output.data() + sizeof(u32), static_cast<size_t>(got), static_cast<off_t>(at)) == got;
     at += static_cast<u64>(got);
   }
+  if (ok) pin_file(*t, n, st, file.get());
   end_call(*t);
   seccomp_notif_addfd add{};
   add.id = n.id;
@@ -244,6 +245,40 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
   }
   answer_continue(n.id);
   return true;
+}
+
+// Home maps the same bytes of the file aside (image.h, Pin). Without that it is private memory after the return.
+void Visit::pin_file(GuestThread& t, const seccomp_notif& n, const struct stat& home_file, int copy) {
+  constexpr size_t kMostPins = 4096;
+  Guest& guest = *t.guest;
+  const u64 bytes = page_up(n.data.args[1]), type = n.data.args[3] & MAP_TYPE;
+  const int fd = static_cast<i32>(n.data.args[4]);
+  struct stat st {};
+  if (fstat(copy, &st) != 0 || bytes == 0 || bytes > kPinsBytes) return;
+  const std::string link = fmt::format("/proc/self/fd/{}", fd);
+  const wire::Reloc relocs[] = {{0, 0}, {1, 64}};
+  const wire::Out out{64, 4096, 1, 0, ~0u};
+  std::vector<u8> output;
+  const long length =
+      home_call(t, SYS_readlink, {0, 0, out.bytes}, {reinterpret_cast<const u8*>(link.c_str()), link.size() + 1},
+                relocs, {&out, 1}, &output);
+  image::File file;
+  if (length > 0)
+    file.path.assign(reinterpret_cast<const char*>(output.data()) + sizeof(u32), static_cast<size_t>(length));
+  file.size_bytes = static_cast<u64>(home_file.st_size);
+  u64 at = 0;
+  {
+    const std::lock_guard lock(guest.files_mutex);
+    if (guest.pins.size() >= kMostPins || guest.next_pin + bytes > kPinsAddress + kPinsBytes) return;
+    at = guest.next_pin;
+    guest.next_pin += bytes;
+  }
+  const long mapped =
+      home_call(t, SYS_mmap, {at, bytes, PROT_NONE, type | MAP_FIXED_NOREPLACE, static_cast<u64>(fd), n.data.args[5]});
+  if (mapped != static_cast<long>(at)) return;
+  const std::lock_guard lock(guest.files_mutex);
+  const i32 index = guest.files.adopt(file, FileId{st.st_dev, st.st_ino});
+  guest.pins.push_back({at, bytes, n.data.args[5], index});
 }
 
 // SIGCHLD's action decides at home whether children become zombies; the handler itself runs here.

@@ -107,6 +107,10 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->header = image.header;
   guest->home_vmas = image.home_vmas;
   guest->ear_excluded = image.header.ear_excluded;
+  guest->pins = image.pins;
+  for (const image::Pin& p : guest->pins)
+    if (p.address >= kPinsAddress && p.address < kPinsAddress + kPinsBytes)
+      guest->next_pin = std::max(guest->next_pin, p.address + p.bytes);
   for (size_t i = 0; i < image.files.size(); ++i) guest->files.adopt(image.files[i], file_ids[i]);
   guest->ear_tid = ear.hello.tid;
   guest->guard_first = ear.hello.guard_first;
@@ -386,7 +390,12 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn->ear_tid = birth->ear->hello.tid;
       newborn->guard_first = birth->ear->hello.guard_first;
       newborn->guard_last = birth->ear->hello.guard_last;
-      newborn->files = parent.guest->files;
+      {
+        const std::lock_guard files_lock(parent.guest->files_mutex);
+        newborn->files = parent.guest->files;
+        newborn->pins = parent.guest->pins;
+        newborn->next_pin = parent.guest->next_pin;
+      }
       newborn->home_vmas = parent.guest->home_vmas;
       newborn->header = parent.guest->header;
       newborn->header.pid = newborn->home_pid;

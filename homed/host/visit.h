@@ -21,6 +21,7 @@
 
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -117,7 +118,10 @@ struct Guest {
   u32 guard_first = 0, guard_last = 0;
   u32 home_uid = 0;
 
+  std::mutex files_mutex;  // workers add to it while a mover looks
   FileCatalogue files;
+  std::vector<image::Pin> pins;
+  u64 next_pin = kPinsAddress;
   std::vector<image::Vma> home_vmas;
   image::Header header;  // mm, auxv, limits as they were
   std::string command;
@@ -237,6 +241,7 @@ class Visit {
                WorkerBuffers& buffers);
   bool special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  void pin_file(GuestThread& t, const seccomp_notif& n, const struct stat& home_file, int copy);
   bool special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_sigaction(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);

@@ -17,7 +17,11 @@ inline constexpr u64 kSlotsAddress =
     0x200100000000;  // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
 inline constexpr u64 kSlotWindow = 0x100000000;  // 4 GiB of address space: block, stack, scratch
 inline constexpr u32 kMaxSlots = 1024;           // threads of one process that may be away together
-inline constexpr u64 kEngineEnd = kSlotsAddress + kMaxSlots * kSlotWindow + kSlotWindow;
+// Files that the guest maps while it is away are mapped here at home, too, so that they are there when it comes back
+// (image.h, Pin).
+inline constexpr u64 kPinsAddress = kSlotsAddress + (kMaxSlots + 1) * kSlotWindow;
+inline constexpr u64 kPinsBytes = 1ull << 40;
+inline constexpr u64 kEngineEnd = kPinsAddress + kPinsBytes;
 inline constexpr u64 kSlotMapped = 0x20000;  // bytes of a slot that are mapped at first: block, frame, stack
 inline constexpr u64 kAnchorMagic = 0x726f68636e61474f;
 

@@ -40,7 +40,17 @@ struct Vma {
 struct File {
   std::string path;  // as home knows it
   u64 size_bytes = 0;
-  std::string sha256_hex;
+  std::string sha256_hex;  // empty: nobody else's copy will do (it was mapped while away)
+};
+
+// A file that was mapped while away. Home has mapped the same bytes of it aside at once: that keeps the file, whatever
+// becomes of its name and its descriptor, and is moved to where the guest has it when the guest comes home.
+struct Pin {
+  u64 address = 0;  // at home: in the pins' range, or where an attempt to come home has moved it
+  u64 bytes = 0;
+  u64 offset = 0;  // into the file
+  i32 file = -1;
+  u32 reserved = 0;
 };
 
 // struct prctl_mm_map of linux/prctl.h, without its auxv pointer.
@@ -90,6 +100,8 @@ struct Header {
   u32 home_vmas = 0;  // 0: home's layout is `vmas` itself
   u32 auxv_bytes = 0;
   i32 pid = 0;
+  u32 pins = 0;
+  u32 reserved = 0;
   u32 actions_known = 0;  // 1: `actions` is valid (a guest moves on); 0: the ear brings them (departure from home)
   MmMap mm;
   u8 auxv[512] = {};
@@ -105,6 +117,7 @@ struct Image {
   Header header;
   std::vector<Vma> vmas;
   std::vector<Vma> home_vmas;  // what home has kept; file numbers as in `files`
+  std::vector<Pin> pins;
   std::vector<Thread> threads;
   std::vector<Pending> pending;
   std::vector<File> files;

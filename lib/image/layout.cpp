@@ -36,9 +36,36 @@ void append(std::vector<Vma>* to, const Vma& v) {
   to->push_back(v);
 }
 
+// Where home has the file's bytes that `g` maps, aside; 0: it has not, or has given them away.
+u64 take_pin(std::vector<Pin>* pins, const Vma& g) {
+  for (const Pin& p : *pins) {
+    if (p.file != g.file || g.offset < p.offset || g.offset + g.bytes() > p.offset + p.bytes) continue;
+    const u64 from = p.address + (g.offset - p.offset);
+    *pins = moved_pin(*pins, from, g.bytes(), 0);
+    return from;
+  }
+  return 0;
+}
+
 }  // namespace
 
-LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& guest) {
+std::vector<Pin> moved_pin(std::span<const Pin> pins, u64 from, u64 bytes, u64 to) {
+  std::vector<Pin> result;
+  for (const Pin& p : pins) {
+    if (from < p.address || from + bytes > p.address + p.bytes) {
+      result.push_back(p);
+      continue;
+    }
+    const u64 before = from - p.address, after = p.bytes - before - bytes;
+    if (before > 0) result.push_back({p.address, before, p.offset, p.file});
+    if (to != 0) result.push_back({to, bytes, p.offset + before, p.file});
+    if (after > 0) result.push_back({from + bytes, after, p.offset + before + bytes, p.file});
+  }
+  return result;
+}
+
+LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& guest, std::span<const Pin> pins) {
+  std::vector<Pin> unused(pins.begin(), pins.end());
   // Walk over all boundaries of both lists; between two neighbouring ones each side has one mapping or none.
   std::vector<u64> cuts;
   for (const auto* list : {&home, &guest}) {
@@ -66,6 +93,11 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
     Vma g = slice(guest[gi], start, end);
     if (at_home && same_backing(slice(home[hi], start, end), g)) {
       if (home[hi].prot != g.prot) plan.edits.push_back({EditKind::protect, start, end - start, g.prot, g.flags});
+      append(&plan.result, g);
+      continue;
+    }
+    if (const u64 from = g.kind == VmaKind::file ? take_pin(&unused, g) : 0; from != 0) {
+      plan.edits.push_back({EditKind::map_pin, start, end - start, g.prot, g.flags, from});
       append(&plan.result, g);
       continue;
     }

@@ -57,6 +57,7 @@ constexpr Program kPrograms[] = {
     {.name = "memory_shared_anonymous", .stays = "shared anonymous memory"},
     {.name = "memory_shared_appears_away"},
     {.name = "memory_shared_file", .stays = "shared writable mapping"},
+    {.name = "memory_stays_file"},
     {.name = "memory_tls"},
     {.name = "memory_vectors", .core = true},
     {.name = "processes_blocked_wait"},

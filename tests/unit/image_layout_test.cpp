@@ -72,6 +72,35 @@ TEST(Layout, AFileHomeDoesNotHaveThereIsShippedAsMemory) {
   EXPECT_EQ(plan.result[0].kind, VmaKind::anonymous);
 }
 
+TEST(Layout, AFileThatHomeHasAsideIsPutInPlaceOnce) {
+  const Pin pins[] = {{1000 * kPage, 8 * kPage, 2 * kPage, 3}};
+  // Cut to pieces, and one piece mapped a second time: home has its bytes aside only once.
+  const LayoutPlan plan =
+      plan_layout({}, {vma(10, 2, kRw, 3, 2), vma(12, 3, PROT_READ, 3, 7), vma(20, 2, kRw, 3, 2)}, pins);
+  ASSERT_EQ(plan.edits.size(), 3u);
+  EXPECT_EQ(plan.edits[0].kind, EditKind::map_pin);
+  EXPECT_EQ(plan.edits[0].from, 1000 * kPage);
+  EXPECT_EQ(plan.edits[1].kind, EditKind::map_pin);
+  EXPECT_EQ(plan.edits[1].from, 1005 * kPage);
+  EXPECT_EQ(plan.edits[2].kind, EditKind::map_anonymous);
+  EXPECT_EQ(plan.result[0].kind, VmaKind::file);
+  EXPECT_EQ(plan.result[2].kind, VmaKind::anonymous);
+}
+
+TEST(Layout, APinThatAnAttemptHasMovedIsFoundWhereItIs) {
+  const std::vector<Pin> pins = {{1000 * kPage, 8 * kPage, 0, 3}};
+  const std::vector<Pin> moved = moved_pin(pins, 1002 * kPage, 2 * kPage, 50 * kPage);
+  ASSERT_EQ(moved.size(), 3u);
+  EXPECT_EQ(moved[1].address, 50 * kPage);
+  EXPECT_EQ(moved[1].offset, 2 * kPage);
+  EXPECT_EQ(moved[2].address, 1004 * kPage);
+  EXPECT_EQ(moved[2].offset, 4 * kPage);
+  const LayoutPlan plan = plan_layout({}, {vma(50, 2, kRw, 3, 2)}, moved);
+  ASSERT_EQ(plan.edits.size(), 1u);
+  EXPECT_EQ(plan.edits[0].kind, EditKind::map_pin);
+  EXPECT_EQ(plan.edits[0].from, 50 * kPage);
+}
+
 TEST(Layout, TheVdsoStaysHomesOwn) {
   Vma there = vma(100, 2, PROT_READ | PROT_EXEC), here = vma(200, 2, PROT_READ | PROT_EXEC);
   there.kind = here.kind = VmaKind::vdso;
