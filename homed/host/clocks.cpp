@@ -167,6 +167,7 @@ void Visit::complete_usage(GuestThread& t, u32 nr, const u64 args[6], i64 value)
 void Visit::change_limit(Guest& guest, u32 resource, image::Limit limit) {
   image::Account& account = guest.header.account;
   switch (resource) {
+    case RLIMIT_CORE: account.core_bytes = limit; return;
     case RLIMIT_CPU: account.cpu_s = limit; break;
     case RLIMIT_DATA: account.data_bytes = limit; break;
     case RLIMIT_AS: account.address_space_bytes = limit; break;

@@ -102,6 +102,12 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       return false;
     }
     thread.tid = t->home_tid;
+    if (t->fatal.si_signo != 0) {  // also where it blocks the signal: the kernel has forced it
+      image::Pending& fatal = image->pending.emplace_back();
+      fatal.tid = t->home_tid;
+      memcpy(fatal.siginfo, &t->fatal, sizeof fatal.siginfo);
+      thread.sigmask &= ~(1ull << (t->fatal.si_signo - 1));
+    }
     const user_regs_struct& stop = thread.regs;
     const u64 args[6] = {stop.rdi, stop.rsi, stop.rdx, stop.r10, stop.r8, stop.r9};
     // The kernel's code tells of its own calls; for those that home executes, and those not issued again yet, we know.

@@ -288,10 +288,25 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
     resume(t);
     return;
   }
+  if (leaves_core(t, signal)) {
+    t.fatal = info;
+    t.frozen = true;
+    request_home(find_thread(t.tid), 0, fmt::format("signal {} ends it with a core", signal));
+    return;
+  }
   signal = stop_instead(t, signal);
   // It takes the signal and stops again, before the handler's first instruction; this stop has used up the freeze's.
   if (t.guest->freezing) ptrace(PTRACE_INTERRUPT, t.tid, 0, 0);
   resume(t, signal);
+}
+
+// Where home's limits ask for a core, the process dies at home: its kernel writes what it would have written natively.
+bool Visit::leaves_core(const GuestThread& t, int signal) {
+  constexpr u64 kDumping = bit(SIGQUIT) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGABRT) | bit(SIGBUS) | bit(SIGFPE) |
+                           bit(SIGSEGV) | bit(SIGXCPU) | bit(SIGXFSZ) | bit(SIGSYS);
+  if ((kDumping & bit(signal)) == 0 || t.guest->dies_here || !t.guest->header.account.wants_core()) return false;
+  const auto masks = read_masks(t.status.get());
+  return masks && ((masks->caught | masks->ignored) & bit(signal)) == 0;
 }
 
 // A guest's process group is always orphaned here, and the kernel does not stop such a group by a terminal's signals.

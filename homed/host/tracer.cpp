@@ -573,6 +573,12 @@ void Visit::unfreeze(Guest& guest) {
     }
   }
   for (const auto& t : frozen) {
+    if (t->fatal.si_signo != 0) {  // its death could not be taken home
+      guest.dies_here = true;
+      siginfo_t info = std::exchange(t->fatal, siginfo_t{});
+      encode_siginfo(&info);
+      syscall(SYS_rt_tgsigqueueinfo, guest.pid, t->tid, info.si_signo, &info);
+    }
     // What the freeze alone interrupted is issued again (the kernel itself restarts all but these).
     user_regs_struct regs{};
     if (get_registers(t->tid, &regs) && static_cast<long>(regs.rax) == -EINTR && regs.orig_rax == SYS_rt_sigtimedwait) {

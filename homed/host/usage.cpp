@@ -116,6 +116,9 @@ image::Account open_account(pid_t pid, const std::string& state_dir) {
   account.cpu_s = limit_of(pid, RLIMIT_CPU);
   account.data_bytes = limit_of(pid, RLIMIT_DATA);
   account.address_space_bytes = limit_of(pid, RLIMIT_AS);
+  account.core_bytes = limit_of(pid, RLIMIT_CORE);
+  const std::string pattern = read_file("/proc/sys/kernel/core_pattern", 256);
+  account.core_by_pipe = pattern.starts_with('|') || pattern.starts_with('@') ? 1 : 0;
   pid_t ancestor = parent_of(pid);
   for (u32 i = 0; i < image::kMaxAncestors && ancestor > 1; ++i, ancestor = parent_of(ancestor)) {
     account.ancestors[i] = ancestor;

@@ -90,6 +90,7 @@ struct GuestThread {
   u64 siginfo_at = 0;            // executing sigtimedwait: where its siginfo goes, to be decoded at its end
   bool suspended_by_us = false;  // executing our rt_sigsuspend instead of its ppoll (signals.cpp)
   user_regs_struct saved_regs{};
+  siginfo_t fatal{};  // it dies of this at home, where the core is written; si_signo 0: no
 
   // A child in the making: what the tracer gives the process or thread that is about to be born.
   struct Birth {
@@ -140,6 +141,7 @@ struct Guest {
   int vfork_children = 0;     // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
+  bool dies_here = false;               // going home to leave a core has failed
   bool over = false, ear_over = false;  // when both, let_go() breaks the circle guest -> threads -> guest
   bool parted = false;                  // its deputy knows that this visit is over, or is itself gone
 
@@ -200,6 +202,7 @@ class Visit {
   std::shared_ptr<GuestThread> queue_process(Guest& guest, const siginfo_t& info);
   void deliver_thread(GuestThread& t, siginfo_t info);
   void on_signal_stop(GuestThread& t, int signal);
+  bool leaves_core(const GuestThread& t, int signal);
   int stop_instead(GuestThread& t, int signal);
   void on_group_stop(GuestThread& t, int signal);
   bool end_cut_short(GuestThread& t, int signal, user_regs_struct regs);

@@ -64,11 +64,12 @@ struct Limit {
 struct Account {
   char directory[104] = {};  // the ledger's, at home
   i32 ancestors[kMaxAncestors] = {};
-  u32 readers = 0;  // bit i: ancestors[i] has the engine
-  u32 reserved = 0;
-  CpuTime shown;       // what the process has been told that it has used, all over
-  CpuTime unrecorded;  // of it: used on other nodes, not in the ledger yet
-  Limit cpu_s, data_bytes, address_space_bytes;
+  u32 readers = 0;       // bit i: ancestors[i] has the engine
+  u32 core_by_pipe = 0;  // home's core_pattern is a program or a socket: it gets a core whatever the limit
+  CpuTime shown;         // what the process has been told that it has used, all over
+  CpuTime unrecorded;    // of it: used on other nodes, not in the ledger yet
+  Limit cpu_s, data_bytes, address_space_bytes, core_bytes;
+  bool wants_core() const { return core_by_pipe != 0 || core_bytes.soft > 0; }
 };
 
 }  // namespace omig::image

@@ -54,7 +54,9 @@ int open_for_child(const fs::path& path, int flags) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   // Core files would only fill the disk; programs that die on purpose do so hundreds of times.
-  rlimit no_core{0, 0};
+  rlimit no_core{};
+  getrlimit(RLIMIT_CORE, &no_core);
+  no_core.rlim_cur = 0;  // a test of cores may raise it again
   setrlimit(RLIMIT_CORE, &no_core);
   for (const auto& [name, value] : command.environment) setenv(name.c_str(), value.c_str(), 1);
   if (!command.directory.empty() && chdir(command.directory.c_str()) != 0) _exit(126);
