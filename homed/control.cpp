@@ -125,7 +125,8 @@ awaitable<void> Control::look_for(pid_t pid) {
   if (d_.processes.look_at(pid, now_ms()) == nullptr && d_.visitors.find(pid).empty()) co_await d_.visitors.refresh();
 }
 
-// `omctl run -n NODE`: the process is about to exec a preloaded program; move it as soon as that has announced itself.
+// `omctl run -n NODE`: the process is about to exec a program; it is moved as soon as that has announced itself, or has
+// shown that it will not.
 awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t uid) {
   const i32 pid = field<i32>(request, "pid", 0);
   const std::string to = text_field(request, "to");
@@ -135,8 +136,8 @@ awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t
   if (!co_await net::write_all(socket, std::string("{\"ok\":true,\"waiting\":true}\n"), kPeerTimeout))
     co_return refusal("gone");
   const i64 give_up_ms = now_ms() + kPlaceWithin_ms;
-  while (d_.processes.look_at(pid, now_ms()) == nullptr) {
-    if (now_ms() > give_up_ms) co_return refusal(fmt::format("process {} did not start a preloaded program", pid));
+  while (d_.processes.look_at(pid, now_ms(), false) == nullptr) {
+    if (now_ms() > give_up_ms) co_return refusal(fmt::format("process {} did not start a program that can move", pid));
     announced_.expires_after(milliseconds(100));
     co_await announced_.async_wait(kCompletion);
   }

@@ -104,7 +104,7 @@ bool Processes::scan(i64 now_ms) {
   return changed;
 }
 
-Process* Processes::look_at(pid_t pid, i64 now_ms) {
+Process* Processes::look_at(pid_t pid, i64 now_ms, bool asked) {
   auto it = processes_.find(pid);
   if (it != processes_.end()) {
     const auto stat = read_stat(pid);
@@ -114,7 +114,7 @@ Process* Processes::look_at(pid_t pid, i64 now_ms) {
     }
     processes_.erase(it);
   }
-  if (!identify(pid, now_ms)) return nullptr;
+  if (!identify(pid, now_ms, asked)) return nullptr;
   return &processes_.at(pid);
 }
 
@@ -129,10 +129,24 @@ bool Processes::belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) cons
   return processes_.contains(stat.ppid);
 }
 
-bool Processes::identify(pid_t pid, i64 now_ms) {
+// Static programs, Go's, those that were started without our variables: known by who started them or who said so. Not
+// omctl, which is about to become the program that it has announced; nor one that is being loaded and will have the
+// engine in a moment.
+bool Processes::can_be_given_the_engine(pid_t pid, const ProcStat& stat) const {
+  constexpr u64 kLoaded_ms = 300;
+  if (!announced_.contains(pid) && !processes_.contains(stat.ppid)) return false;
+  const u64 started_ms = ticks_to_ms(stat.start_ticks);
+  if (boot_ms() < started_ms + kLoaded_ms) return false;
+  char exe[PATH_MAX];
+  const ssize_t length = readlink(proc_path(pid, "exe").c_str(), exe, sizeof exe);
+  return length > 0 && !std::string_view(exe, static_cast<size_t>(length)).ends_with("/omctl");
+}
+
+bool Processes::identify(pid_t pid, i64 now_ms, bool asked) {
   const auto stat = read_stat(pid);
   if (!stat || stat->state == 'Z' || stat->state == 'X') return false;
-  if (!has_engine(pid)) return false;
+  const bool engine = has_engine(pid);
+  if (!engine && !asked && !can_be_given_the_engine(pid, *stat)) return false;
   const auto status = read_text_file(proc_path(pid, "status"));
   if (!status || namespace_pids(*status).size() != namespace_depth_) return false;
   const auto uid = effective_uid(*status);
@@ -141,6 +155,7 @@ bool Processes::identify(pid_t pid, i64 now_ms) {
   p.pid = pid;
   p.start_ticks = stat->start_ticks;
   p.uid = *uid;
+  p.engine = engine;
   p.calls = counted_calls(pid);
   read_where(p, now_ms);
   p.since_ms = 0;
@@ -156,10 +171,12 @@ bool Processes::sample(Process& p, i64 now_ms) {
     return false;
   }
   // It may have exec'ed a program without the engine. Its new constructor, if there is one, announces it again.
-  if (!has_engine(p.pid)) {
+  const bool engine = has_engine(p.pid);
+  if (p.engine && !engine) {
     sampled_ms_.erase(p.pid);
     return false;
   }
+  p.engine = engine;
   const auto last = sampled_ms_.find(p.pid);
   const i64 elapsed_ms = last == sampled_ms_.end() ? 0 : now_ms - last->second;
   sampled_ms_[p.pid] = now_ms;

@@ -38,6 +38,7 @@ struct Process {
   i64 since_ms = 0;  // our clock: when it came to be where it is (0: always was)
   // The scheduler's notes.
   i64 barred_until_ms = 0;
+  bool engine = true;      // loaded; else it gets it when it moves
   std::string refusal;     // why it could not move when last tried
   bool stop_told = false;  // its host knows of the SIGSTOP in force
 };
@@ -51,11 +52,14 @@ class Processes {
   // Looks at every process known and at new ones. Returns true if a process appeared or went.
   bool scan(i64 now_ms);
   // Known, and freshly looked at; nullptr: not one of ours.
-  Process* look_at(pid_t pid, i64 now_ms);
+  // `asked`: also one that has not got the engine yet, and would get it when it moves.
+  Process* look_at(pid_t pid, i64 now_ms, bool asked = true);
   std::map<pid_t, Process>& all() { return processes_; }
 
  private:
-  bool identify(pid_t pid, i64 now_ms);
+  // `asked`: somebody has named it, so it need not have the engine yet.
+  bool identify(pid_t pid, i64 now_ms, bool asked = false);
+  bool can_be_given_the_engine(pid_t pid, const ProcStat& stat) const;
   bool belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) const;
   bool sample(Process& p, i64 now_ms);  // false: gone
   void read_where(Process& p, i64 now_ms);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/reasons.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -120,6 +121,25 @@ Reason why_memory(pid_t pid, const ReasonsQuery& query) {
   return std::nullopt;
 }
 
+// A process without the engine gets it when it is to move, if it can use it.
+Reason why_no_engine(pid_t pid) {
+  const std::string base = "/proc/" + std::to_string(pid);
+  const auto environment = read_text_file(base + "/environ");
+  if (environment && environment_variable(*environment, "OMIG_DISABLE") == "1") return "disabled by OMIG_DISABLE=1";
+  char ident[5] = {};
+  const int exe = open((base + "/exe").c_str(), O_RDONLY | O_CLOEXEC);
+  const bool known = exe >= 0 && pread(exe, ident, sizeof ident, 0) == sizeof ident;
+  if (exe >= 0) close(exe);
+  constexpr char kClass64 = 2;
+  if (!known) return "not preloaded, and its program cannot be read";
+  if (std::string_view(ident, 4) !=
+          "\x7f"
+          "ELF" ||
+      ident[4] != kClass64)
+    return "not a 64-bit program";
+  return std::nullopt;
+}
+
 std::string pid_namespace(const std::string& pid) {
   char text[64];
   const ssize_t length = readlink(("/proc/" + pid + "/ns/pid").c_str(), text, sizeof(text));
@@ -136,7 +156,9 @@ std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query) {
   const uid_t asker = query.asker == static_cast<uid_t>(-1) ? geteuid() : query.asker;
   if (auto reason = why_credentials(*status, asker)) return reason;
   if (status_field(*status, "Kthread") == "1") return "kernel thread";
-  if (!has_engine(pid)) return "not preloaded";
+  if (!has_engine(pid)) {
+    if (auto reason = why_no_engine(pid)) return reason;
+  }
   const std::string theirs = pid_namespace(std::to_string(pid));
   if (!theirs.empty() && theirs != pid_namespace("self")) return "in a pid namespace of its own";
   const std::string_view tracer = status_field(*status, "TracerPid");

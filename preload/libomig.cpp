@@ -9,12 +9,14 @@
 //
 // Everything is best effort and silent: a program must never notice that it was preloaded.
 #include "lib/image/anchor.h"
+#include "preload/engine/head.h"
 #include "preload/engine/sys.h"
 #include "preload/ledger.h"
 
 extern "C" {
 [[gnu::visibility("hidden")]] extern omig::u8 omig_engine_image[];
 [[gnu::visibility("hidden")]] extern omig::u8 omig_engine_image_end[];
+[[gnu::weak]] extern char** __environ;
 }
 
 namespace omig {
@@ -73,6 +75,17 @@ bool place_engine() {
   if (!failed(moved)) return true;
   sys(__NR_munmap, kEngineBase, bytes);
   return false;
+}
+
+// Somebody who moved this process before it came here has put the engine there already (homed/host/inject.h).
+bool engine_is_there() {
+  u64 magic = 0;
+  struct {
+    u64 base, bytes;
+  } here{addr(&magic), sizeof magic}, there{kEngineHeadAddress, sizeof magic};
+  return sys(__NR_process_vm_readv, static_cast<u64>(sys(__NR_getpid)), addr(&here), 1, addr(&there), 1, 0) ==
+             static_cast<long>(sizeof magic) &&
+         magic == kEngineHeadMagic;
 }
 
 Path state_directory(char** environment) {
@@ -143,10 +156,13 @@ void announce(const Path& directory) {
   sys(__NR_close, static_cast<u64>(fd));
 }
 
-void start(int, char**, char** environment) {
+// glibc passes a constructor the program's environment, perhaps before it has set its own variable; musl passes
+// nothing, and has.
+void start(int, char**, char** passed) {
+  char** const environment = &__environ != nullptr && __environ != nullptr ? __environ : passed;
   const char* disable = find(environment, "OMIG_DISABLE");
   if (disable != nullptr && disable[0] == '1' && disable[1] == 0) return;
-  if (!place_engine()) return;
+  if (!place_engine() && !engine_is_there()) return;
   const Path directory = state_directory(environment);
   for (u64 i = 0; directory.good() && i <= directory.bytes; ++i) state_directory_at_start[i] = directory.text[i];
   find_functions_behind();

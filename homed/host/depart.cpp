@@ -25,6 +25,7 @@
 #include <thread>
 
 #include "homed/host/fault.h"
+#include "homed/host/inject.h"
 #include "homed/host/proc.h"
 #include "homed/host/usage.h"
 #include "homed/reasons.h"
@@ -189,9 +190,12 @@ class Departure {
       *reason = error;
       return false;
     }
+    u64 magic = 0;
+    if (!read_memory(options_.pid, kEngineHeadAddress, &magic, sizeof magic) && !inject_engine(options_.pid, reason))
+      return false;
     if (!read_memory(options_.pid, kEngineHeadAddress, &head_, sizeof head_) ||
         (head_.magic & kEngineHeadMarkMask) != kEngineHeadMark) {
-      *reason = "not preloaded: start it with omctl run, or with LD_PRELOAD=libomig.so";
+      *reason = "something else is mapped where the engine belongs";
       return false;
     }
     if (head_.magic != kEngineHeadMagic) {

@@ -159,8 +159,11 @@ long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args)
   normalise_restart(pid_, &back, true);
   const u64 at = (back.regs.rsp - kRedZoneBytes - make_signal_frame(back, 0).size()) & ~63ull;
   const std::vector<u8> frame = make_signal_frame(back, at);
-  const bool safe = write_memory(pid_, at, frame.data(), frame.size());
-  if (!prepare_injection(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()), safe ? at + 8 : 0))
+  bool safe = write_memory(pid_, at, frame.data(), frame.size()) && (own_gadget_ || restorer_ != 0);
+  // The frame begins with the address that a handler returns to.
+  if (!own_gadget_ && safe) safe = write_memory(pid_, at, &restorer_, sizeof restorer_);
+  const u64 stack = own_gadget_ ? at + 8 : at;
+  if (!prepare_injection(pid_, gadget, nr, std::span<const u64>(args.begin(), args.size()), safe ? stack : 0))
     return -ESRCH;
   set_mask(pid_, ~0ull);
   const long result = run_injection(pid_);

@@ -30,6 +30,9 @@ class FrozenProcess {
   bool capture(const EngineHead& head, std::string* reason);
   // Runs one syscall in the leader.
   long inject(u64 gadget, long nr, std::initializer_list<u64> args);
+  // Until the engine is there: its gadget has no way back behind it. `restorer` is code that does rt_sigreturn, and the
+  // gadget is followed by a `ret`. 0: there is none, and this process' death during a call harms the program.
+  void return_by(u64 restorer) { restorer_ = restorer, own_gadget_ = false; }
   // Sends a thread to `entry` with rdi = argument when it is released.
   bool divert(size_t index, u64 entry, u64 argument, u64 stack);
   // Lets everything run: undiverted threads exactly where they were.
@@ -44,6 +47,8 @@ class FrozenProcess {
   bool signal_pending(pid_t tid) const;
 
   pid_t pid_ = 0;
+  u64 restorer_ = 0;
+  bool own_gadget_ = true;
   std::vector<pid_t> tids_;
   std::vector<std::optional<SleepProbe>> sleeps_;
   std::map<pid_t, u64> waits_;          // when a thread's wait ends, as an earlier stop has found out

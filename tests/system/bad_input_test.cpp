@@ -91,9 +91,9 @@ TEST_F(BadInput, PidsThatCannotMove) {
   Sleeper plain({"sleep", "1000"});
   wait_until_asleep(plain.pid());
   EXPECT_TRUE(refused(migrate_to(std::to_string(plain.pid()), "node2"), std::to_string(plain.pid())));
-  Sleeper unloaded(lab.on_node(1, {"env", "-u", "LD_PRELOAD", "sleep", "1000"}));
+  Sleeper unloaded(lab.on_node(1, {"env", "OMIG_DISABLE=1", "sleep", "1000"}));
   wait_until_asleep(unloaded.pid());
-  EXPECT_TRUE(refused(migrate_to(std::to_string(unloaded.pid()), "node2"), "not preloaded"));
+  EXPECT_TRUE(refused(migrate_to(std::to_string(unloaded.pid()), "node2"), "OMIG_DISABLE"));
   // Another node's program: its own homed moves it, ours does not.
   Sleeper foreign(lab.on_node(2, {"sleep", "1000"}));
   auto end = Clock::now() + std::chrono::seconds(10);
@@ -157,10 +157,10 @@ TEST_F(BadInput, CommandsThatCannotRun) {
 }
 
 TEST_F(BadInput, WhyNamesTheReason) {
-  Sleeper unloaded(shared_lab().on_node(1, {"env", "-u", "LD_PRELOAD", "sleep", "1000"}));
+  Sleeper unloaded(shared_lab().on_node(1, {"env", "OMIG_DISABLE=1", "sleep", "1000"}));
   wait_until_asleep(unloaded.pid());
   Outcome why = shared_lab().omctl(1, {"why", std::to_string(unloaded.pid())});
-  EXPECT_NE((why.out + why.err).find("not preloaded"), std::string::npos) << why.describe() << why.out << why.err;
+  EXPECT_NE((why.out + why.err).find("OMIG_DISABLE"), std::string::npos) << why.describe() << why.out << why.err;
   Sleeper free(sleeper_words());
   wait_until_known(free.pid());
   why = shared_lab().omctl(1, {"why", std::to_string(free.pid())});

@@ -3,6 +3,8 @@
 // those of an ordinary exec. With -n the request to move is left with homed before the exec; it acts when the program's
 // constructor announces itself. Whatever is missing (homed, the library, the node) only costs the move.
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +12,7 @@
 #include <cstring>
 
 #include "lib/base/paths.h"
+#include "lib/wire/link.h"
 #include "tools/omctl/client.h"
 #include "tools/omctl/commands.h"
 
@@ -39,10 +42,29 @@ void ask_for_placement(const std::string& node) {
   if (answer && !answer->value("ok", false)) say_reason(answer->value("reason", "refused") + ": the program runs here");
 }
 
+// For a program whose constructor will not say it, because it loads no library: a static one, Go's.
+void announce() {
+  struct {
+    u32 magic = wire::kMagic;
+    i32 pid = getpid();
+  } message;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = default_state_dir() + "/announce.sock";
+  if (path.size() >= sizeof address.sun_path) return;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  sendto(fd, &message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address),
+         sizeof address);
+  close(fd);
+}
+
 }  // namespace
 
 int run_command(const RunOptions& options) {
   preload();
+  announce();
   if (options.node) ask_for_placement(*options.node);
   std::vector<char*> argv;
   for (const std::string& word : options.command) argv.push_back(const_cast<char*>(word.c_str()));
