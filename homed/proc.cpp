@@ -162,7 +162,7 @@ bool has_engine(pid_t pid) {
   if (read_memory(pid, kEngineHeadAddress, &magic, sizeof(magic))) return (magic & kEngineHeadMarkMask) == kEngineHeadMark;
   if (errno != EPERM) return false;
   const auto maps = read_text_file(proc_path(pid, "maps"));
-  return maps && maps->find("\n200000000000-") != std::string::npos;
+  return maps && maps->find("\n480000000000-") != std::string::npos;
 }
 
 std::optional<Anchor> read_anchor(pid_t pid) {

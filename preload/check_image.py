@@ -13,7 +13,7 @@ import sys
 PT_LOAD, PT_DYNAMIC, PT_TLS = 1, 2, 7
 SHT_SYMTAB, SHT_RELA, SHT_REL, SHT_DYNSYM = 2, 4, 9, 11
 DT_NEEDED = 1
-ENGINE_BASE = 0x200000000000
+ENGINE_BASE = 0x480000000000
 ENGINE_HEAD_MARK = 0x656847494D4F  # the version is above it
 LIBRARY_BYTES = 256 * 1024
 EXPORTED = {'clock', 'clock_gettime', 'getrusage', 'times', 'wait3', 'wait4'}

@@ -16,6 +16,7 @@
 #include <set>
 #include <sstream>
 
+#include "homed/host/trace.h"
 #include "lib/abi/pagemap_scan.h"
 #include "lib/image/anchor.h"
 
@@ -27,6 +28,14 @@ constexpr u32 kMaxThreads = kMaxSlots;
 constexpr u32 kMaxPending = 100000;
 
 bool in_engine(const MapsLine& line) { return line.start >= kEngineBase && line.start < kEngineEnd; }
+
+// The engine's range is large, and programs may map memory anywhere: what of it the engine has taken.
+u64 end_of_engines(pid_t pid) {
+  Anchor anchor;
+  const bool left_once = read_memory(pid, kAnchorAddress, &anchor, sizeof anchor) && anchor.magic == kAnchorMagic;
+  const u64 slots = std::max<u64>(left_once ? anchor.slots_used : 0, read_tasks(pid).size());
+  return kSlotsAddress + std::min<u64>(slots, kMaxSlots) * kSlotWindow;
+}
 
 // How much of a file's mapping can be read: what lies beyond the file's end cannot.
 u64 readable_bytes(int mem, const MapsLine& line) {
@@ -53,7 +62,12 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files) {
   Mappings result;
   std::set<FileId> nameless;
   Fd mem;
+  const u64 engines_end = end_of_engines(pid), ear_at = kSlotsAddress + kMaxSlots * kSlotWindow;
   for (const MapsLine& line : read_maps(pid)) {
+    if (in_engine(line) && line.start >= engines_end && (line.start < ear_at || line.start >= kPinsAddress)) {
+      result.refusal = fmt::format("it has mapped memory where the engine works, at {:x}", line.start);
+      return result;
+    }
     if (in_engine(line) || line.path == "[vsyscall]") continue;
     image::Vma vma;
     vma.start = line.start;

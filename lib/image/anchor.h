@@ -11,16 +11,17 @@
 
 namespace omig {
 
-inline constexpr u64 kEngineBase = 0x200000000000;     // where the engine's image is linked
-inline constexpr u64 kAnchorAddress = 0x200000100000;  // one page, read-write
+// Above what programs ask for by themselves at random addresses (V8: below 2^46), below where the kernel puts programs.
+inline constexpr u64 kEngineBase = 0x480000000000;     // where the engine's image is linked
+inline constexpr u64 kAnchorAddress = 0x480000100000;  // one page, read-write
 inline constexpr u64 kSlotsAddress =
-    0x200100000000;  // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
-inline constexpr u64 kSlotWindow = 0x100000000;  // 4 GiB of address space: block, stack, scratch
+    0x480100000000;  // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
+inline constexpr u64 kSlotWindow = 0x10000000;  // 256 MiB of address space: block, stack, scratch
 inline constexpr u32 kMaxSlots = 1024;           // threads of one process that may be away together
 // Files that the guest maps while it is away are mapped here at home, too, so that they are there when it comes back
 // (image.h, Pin).
 inline constexpr u64 kPinsAddress = kSlotsAddress + (kMaxSlots + 1) * kSlotWindow;
-inline constexpr u64 kPinsBytes = 1ull << 40;
+inline constexpr u64 kPinsBytes = 1ull << 38;
 inline constexpr u64 kEngineEnd = kPinsAddress + kPinsBytes;
 inline constexpr u64 kSlotMapped = 0x20000;  // bytes of a slot that are mapped at first: block, frame, stack
 inline constexpr u64 kAnchorMagic = 0x726f68636e61474f;

@@ -66,7 +66,7 @@ TEST(Library, ProgramsDoNotNotice) {
 
 TEST(Library, TheEngineIsWhereItBelongsAndFileBacked) {
   const Output maps = run("cat /proc/self/maps", kPreload + " OMIG_DIR=/nonexistent");
-  const size_t at = maps.text.find("200000000000-");
+  const size_t at = maps.text.find("480000000000-");
   ASSERT_NE(at, std::string::npos) << maps.text;
   const std::string line = maps.text.substr(at, maps.text.find('\n', at) - at);
   EXPECT_NE(line.find(" r-xp "), std::string::npos) << line;
@@ -75,7 +75,7 @@ TEST(Library, TheEngineIsWhereItBelongsAndFileBacked) {
 }
 
 TEST(Library, DisabledOrOccupiedItDoesNothing) {
-  EXPECT_EQ(run("cat /proc/self/maps", kPreload + " OMIG_DISABLE=1").text.find("200000000000-"), std::string::npos);
+  EXPECT_EQ(run("cat /proc/self/maps", kPreload + " OMIG_DISABLE=1").text.find("480000000000-"), std::string::npos);
   // A second copy finds the place taken by the first and leaves it alone.
   const std::string copy = "/tmp/libomig-copy-" + std::to_string(getpid()) + ".so";
   std::filesystem::copy_file(OMIG_LIBRARY, copy, std::filesystem::copy_options::overwrite_existing);
@@ -84,9 +84,9 @@ TEST(Library, DisabledOrOccupiedItDoesNothing) {
   std::filesystem::remove(copy);
   EXPECT_EQ(both.status, 0);
   size_t count = 0;
-  for (size_t at = 0; (at = both.text.find("200000000000-", at)) != std::string::npos; ++at) ++count;
+  for (size_t at = 0; (at = both.text.find("480000000000-", at)) != std::string::npos; ++at) ++count;
   EXPECT_EQ(count, 1u);
-  EXPECT_EQ(both.text.find("20000000"), both.text.find("200000000000-"));
+  EXPECT_EQ(both.text.find("48000000"), both.text.find("480000000000-"));
 }
 
 class Announcements {

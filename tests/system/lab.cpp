@@ -159,7 +159,7 @@ std::string Lab::logs() const {
 }
 
 Lab& shared_lab() {
-  if (!the_lab) the_lab = std::make_unique<Lab>(3);
+  if (!the_lab) the_lab = std::make_unique<Lab>(4);
   return *the_lab;
 }
 

@@ -54,7 +54,7 @@ class Lab {
   int watchdog_pipe_ = -1;
 };
 
-// The one lab (3 nodes) of this test run. Throws when it cannot be brought up.
+// The one lab (4 nodes) of this test run. Throws when it cannot be brought up.
 Lab& shared_lab();
 // Taken down at the end of main; also after a test that left it broken, so that the next test gets a new one.
 void drop_shared_lab();

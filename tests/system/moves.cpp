@@ -225,20 +225,23 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
     while (!child.wait_for_end(pause + milliseconds(random() % 100) * pause.count() / 200) && Clock::now() < end &&
            run.trouble.empty()) {
       pid_t pid = child.pid();
-      if (family) {
+      if (family && random() % 3 != 0) {  // the short-lived ones must not get all the moves
         std::vector<pid_t> all = descendants_of_run(directory);
         std::erase_if(all, [](pid_t each) { return !is_alive(each) || !is_native(each); });
         if (!all.empty()) pid = all[random() % all.size()];
       }
       std::string& place = places[pid];
-      std::string target = place.empty() || place == "home" ? fmt::format("node{}", 2 + random() % 2)
-                           : random() % 2                   ? "home"
-                                                            : (place == "node2" ? "node3" : "node2");
+      std::string target = place;
+      while (target == place || (place.empty() && target == "home")) {
+        const auto draw = 1 + random() % static_cast<unsigned long>(plan.nodes);
+        target = draw == 1 ? "home" : fmt::format("node{}", draw);
+      }
       std::string answer = migrate(lab, pid, target);
       run.moves.push_back(fmt::format("{} -> {}{}{}", pid, target, answer.empty() ? "" : ": ", answer));
       if (answer.empty()) run.succeeded++, place = target;
       // A process that has just been exec'ed has no engine until its constructor has run.
-      else if (answer != "gone" && !(family && answer.ends_with("not preloaded")))
+      else if (answer != "gone" && !(family && answer.ends_with("not preloaded")) &&
+               (plan.may_stay.empty() || answer.find(plan.may_stay) == std::string::npos))
         run.trouble = run.moves.back();
     }
     run.outcome = child.outcome();

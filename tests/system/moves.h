@@ -27,7 +27,8 @@ struct MovePlan {
   int first_moves = 7;  // at the first announcement
   int later_moves = 3;  // at every later one
   int nodes = 3;
-  std::string stays;  // not empty: every move must be refused with a reason that contains this
+  std::string may_stay;  // not empty: a move may be refused with a reason that contains this
+  std::string stays;     // not empty: every move must be refused with a reason that contains this
   // What is done at the first announcement instead of moves; says what went wrong, empty: nothing.
   std::function<std::string(pid_t)> instead;
   milliseconds limit{60'000};
