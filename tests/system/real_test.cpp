@@ -67,6 +67,14 @@ const std::vector<RealProgram>& real_programs() {
       {"pigz", "pigz", {"bash", "encode.sh", "pigz"}},
       {"zstd", "zstd", {"bash", "encode.sh", "zstd"}},
       {"bzip2", "bzip2", {"bash", "encode.sh", "bzip2"}},
+      {"java", "javac", {"bash", "java.sh", "-XX:-UsePerfData"}},
+      {"java_perfdata", "javac", {"bash", "java.sh"}, true, true},
+      {"postgres", "pgbench", {"bash", "postgres.sh"}, true, true},
+      {"openmpi", "mpicc", {"bash", "mpi.sh"}, true, true},
+      {"povray", "povray", {"bash", "render.sh", "povray"}},
+      {"john", "john", {"bash", "render.sh", "john"}},
+      {"qemu", "qemu-x86_64-static", {"bash", "render.sh", "qemu", "portable.c"}},
+      {"sqlite3_wal", "sqlite3", {"bash", "wal.sh"}, true, true},
       {"octave", "octave-cli", {"octave-cli", "--no-gui", "--norc", "--quiet", "work.m"}},
   };
   return all;
@@ -86,7 +94,8 @@ TEST_P(RealPrograms, MovedAsNative) {
   Command command{.words = program.words};
   command.words[0] = find_program(command.words[0]);
   for (std::string& word : command.words)
-    if (fs::exists(script_directory() / word)) word = script_directory() / word;
+    for (const fs::path& from : {script_directory(), script_directory().parent_path() / "subjects"})
+      if (fs::exists(from / word)) word = from / word;
   MovePlan plan;
   plan.seed = run_seed();
   plan.limit = milliseconds(120'000);
