@@ -170,13 +170,8 @@ bool Processes::sample(Process& p, i64 now_ms) {
     sampled_ms_.erase(p.pid);
     return false;
   }
-  // It may have exec'ed a program without the engine. Its new constructor, if there is one, announces it again.
-  const bool engine = has_engine(p.pid);
-  if (p.engine && !engine) {
-    sampled_ms_.erase(p.pid);
-    return false;
-  }
-  p.engine = engine;
+  // It may have exec'ed a program without the engine: still ours, it gets one when it moves.
+  p.engine = has_engine(p.pid);
   const auto last = sampled_ms_.find(p.pid);
   const i64 elapsed_ms = last == sampled_ms_.end() ? 0 : now_ms - last->second;
   sampled_ms_[p.pid] = now_ms;

@@ -159,7 +159,10 @@ long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args)
   normalise_restart(pid_, &back, true);
   const u64 at = (back.regs.rsp - kRedZoneBytes - make_signal_frame(back, 0).size()) & ~63ull;
   const std::vector<u8> frame = make_signal_frame(back, at);
-  bool safe = write_memory(pid_, at, frame.data(), frame.size()) && (own_gadget_ || restorer_ != 0);
+  // What lies below its stack need not be stack: goroutines have small ones. So it is put back.
+  std::vector<u8> kept(frame.size());
+  const bool mapped = read_memory(pid_, at, kept.data(), kept.size());
+  bool safe = mapped && write_memory(pid_, at, frame.data(), frame.size()) && (own_gadget_ || restorer_ != 0);
   // The frame begins with the address that a handler returns to.
   if (!own_gadget_ && safe) safe = write_memory(pid_, at, &restorer_, sizeof restorer_);
   const u64 stack = own_gadget_ ? at + 8 : at;
@@ -167,6 +170,7 @@ long FrozenProcess::inject(u64 gadget, long nr, std::initializer_list<u64> args)
     return -ESRCH;
   set_mask(pid_, ~0ull);
   const long result = run_injection(pid_);
+  if (mapped) write_memory(pid_, at, kept.data(), kept.size());
   // With the kernel's own code of an interrupted call, if any: being let go makes it look for signals, and then it
   // restarts the call or ends it, with its restart block, as if nothing had been (signal.c, __ptrace_unlink).
   set_mask(pid_, threads_[0].sigmask);

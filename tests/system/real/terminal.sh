@@ -34,7 +34,7 @@ case $1 in
     say 'stty size; cat'; expect '60 100'
     say 'typed'; tm send-keys C-d
     say 'script -qec "echo in-script; exit 3" record >/dev/null; echo script-$?'; expect 'script-3'
-    screen | grep -E '^(ended|timeout|nohup|setsid|script|typed)' | sort -u ;;
+    screen | grep -E '^((ended|timeout|nohup|setsid|script)-[0-9]+|typed) *$' | sort -u ;;
   htop)
     tm new-session -d -x 100 -y 30 'htop -d 2'
     expect 'Load average'
