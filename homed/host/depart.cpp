@@ -38,7 +38,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kFreezeLimit{300};
 constexpr milliseconds kShipTimeout{60'000};
-constexpr milliseconds kLastWords{500};
+constexpr milliseconds kLastWords{2'000};  // of a node that may be short of everything
 // Where the mover writes in the engine's private words (preload/engine/state.h, struct Private).
 constexpr size_t kPrivatePhase = 0, kPrivateLeaderSlot = 1, kPrivateThreads = 5, kPrivateExcluded = 20;
 
