@@ -285,10 +285,7 @@ awaitable<void> Control::hear_announcements() {
     const auto [code] = co_await announcements_.async_wait(asio::socket_base::wait_read, kCompletion);
     if (code) co_return;
     for (;;) {
-      struct {
-        u32 magic = 0;
-        i32 pid = 0;
-      } text;
+      wire::Announcement text{.magic = 0};
       iovec io{&text, sizeof(text)};
       alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred))];
       msghdr message{};

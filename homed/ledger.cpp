@@ -5,13 +5,12 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 #include <filesystem>
 
 #include "homed/proc.h"
 #include "lib/base/paths.h"
-#include "lib/image/usage.h"
+#include "lib/image/ledger.h"
 
 namespace omig {
 namespace {
@@ -41,13 +40,7 @@ void sweep_ledger(const std::string& state_dir) {
 
 u64 ledger_cpu_ms(const std::string& state_dir, pid_t pid) {
   const std::string text = read_text_file(state_dir + "/usage/" + std::to_string(pid), kMostBytes).value_or("");
-  u64 ns = 0;
-  for (size_t at = 0; at + sizeof(image::UsageRecord) <= text.size(); at += sizeof(image::UsageRecord)) {
-    image::UsageRecord record;
-    std::memcpy(&record, text.data() + at, sizeof record);
-    if (record.pid == pid) ns += record.used.total_ns();
-  }
-  return ns / 1'000'000;
+  return image::used_elsewhere(image::parse_ledger(text), pid).total_ns() / 1'000'000;
 }
 
 }  // namespace omig

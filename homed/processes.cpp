@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whose process is it? Ours are those that have the engine mapped, live in our pid namespace (guests of a lab node on
-// the same kernel do not), run as our user (root: as anybody) and have our state directory in their environment. A
-// program may overwrite its environment area (a title for ps); then its announcement or its parent decides.
+// Whose process is it? Ours are those that have the engine mapped or can be given it, live in our pid namespace (guests
+// of a lab node on the same kernel do not), run as our user (root: as anybody) and have our state directory in their
+// environment. A program may overwrite its environment area (a title for ps); then its announcement or its parent
+// decides.
 #include "homed/processes.h"
 
 #include <unistd.h>
@@ -145,8 +146,7 @@ bool Processes::can_be_given_the_engine(pid_t pid, const ProcStat& stat) const {
 bool Processes::identify(pid_t pid, i64 now_ms, bool asked) {
   const auto stat = read_stat(pid);
   if (!stat || stat->state == 'Z' || stat->state == 'X') return false;
-  const bool engine = has_engine(pid);
-  if (!engine && !asked && !can_be_given_the_engine(pid, *stat)) return false;
+  if (!asked && !has_engine(pid) && !can_be_given_the_engine(pid, *stat)) return false;
   const auto status = read_text_file(proc_path(pid, "status"));
   if (!status || namespace_pids(*status).size() != namespace_depth_) return false;
   const auto uid = effective_uid(*status);
@@ -155,7 +155,6 @@ bool Processes::identify(pid_t pid, i64 now_ms, bool asked) {
   p.pid = pid;
   p.start_ticks = stat->start_ticks;
   p.uid = *uid;
-  p.engine = engine;
   p.calls = counted_calls(pid);
   read_where(p, now_ms);
   p.since_ms = 0;
@@ -170,8 +169,6 @@ bool Processes::sample(Process& p, i64 now_ms) {
     sampled_ms_.erase(p.pid);
     return false;
   }
-  // It may have exec'ed a program without the engine: still ours, it gets one when it moves.
-  p.engine = has_engine(p.pid);
   const auto last = sampled_ms_.find(p.pid);
   const i64 elapsed_ms = last == sampled_ms_.end() ? 0 : now_ms - last->second;
   sampled_ms_[p.pid] = now_ms;

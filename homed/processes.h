@@ -38,7 +38,6 @@ struct Process {
   i64 since_ms = 0;  // our clock: when it came to be where it is (0: always was)
   // The scheduler's notes.
   i64 barred_until_ms = 0;
-  bool engine = true;      // loaded; else it gets it when it moves
   std::string refusal;     // why it could not move when last tried
   bool stop_told = false;  // its host knows of the SIGSTOP in force
 };

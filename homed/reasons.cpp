@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/reasons.h"
 
+#include <elf.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <unistd.h>
@@ -126,17 +127,12 @@ Reason why_no_engine(pid_t pid) {
   const std::string base = "/proc/" + std::to_string(pid);
   const auto environment = read_text_file(base + "/environ");
   if (environment && environment_variable(*environment, "OMIG_DISABLE") == "1") return "disabled by OMIG_DISABLE=1";
-  char ident[5] = {};
+  char ident[EI_CLASS + 1] = {};
   const int exe = open((base + "/exe").c_str(), O_RDONLY | O_CLOEXEC);
   const bool known = exe >= 0 && pread(exe, ident, sizeof ident, 0) == sizeof ident;
   if (exe >= 0) close(exe);
-  constexpr char kClass64 = 2;
   if (!known) return "not preloaded, and its program cannot be read";
-  if (std::string_view(ident, 4) !=
-          "\x7f"
-          "ELF" ||
-      ident[4] != kClass64)
-    return "not a 64-bit program";
+  if (std::string_view(ident, SELFMAG) != ELFMAG || ident[EI_CLASS] != ELFCLASS64) return "not a 64-bit program";
   return std::nullopt;
 }
 

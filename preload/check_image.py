@@ -88,6 +88,8 @@ def check_library(elf):
     yield from check_common(elf)
     yield len(elf.data) <= LIBRARY_BYTES, f'it has {len(elf.data)} bytes, more than {LIBRARY_BYTES}'
     yield elf.type == 3, 'it is not a shared library'
+    # Relative ones, and those of the weak symbols and of its own exported functions.
+    yield all(r in (6, 7, 8) for r in elf.relocations()), 'it has relocations other than relative ones and of symbols'
     exported = {name for name, _, defined in elf.symbols() if defined}
     yield exported == EXPORTED, f'it exports {sorted(exported)}: nothing else may take the place of the program\'s own'
 

@@ -145,10 +145,7 @@ void announce(const Path& directory) {
   const long fd = sys(__NR_socket, 1, kDatagramCloexec, 0);
   if (failed(fd)) return;
   for (u64 i = 0; i <= path.bytes; ++i) address.path[i] = path.text[i];
-  struct {
-    u32 magic = wire::kMagic;
-    i32 pid;
-  } message;
+  wire::Announcement message;
   message.pid = static_cast<i32>(sys(__NR_getpid));
   constexpr u64 kDontWaitNoSignal = 0x40 | 0x4000;
   sys(__NR_sendto, static_cast<u64>(fd), addr(&message), sizeof message, kDontWaitNoSignal, addr(&address),

@@ -116,7 +116,7 @@ class Arriving {
       Fd fd = catalogue.open_same(file);
       there_.push_back(fd.valid());
       // Its bytes are shipped; that it is this file is remembered for the way home.
-      if (!fd) fd = empty_file(file.size_bytes);
+      if (!fd) fd = empty_copy(file.size_bytes);
       struct stat st {};
       const bool known = fd.valid() && fstat(fd.get(), &st) == 0;
       file_ids_.push_back(known ? std::optional<FileId>({st.st_dev, st.st_ino}) : std::nullopt);
@@ -168,12 +168,6 @@ class Arriving {
     const nlohmann::json ok = {{"ok", true},     {"address", address},    {"port", visit_->door().port()},
                                {"token", token}, {"node", options_.node}, {"files", files}};
     if (!send_json(options_.conversation.get(), ok)) throw std::runtime_error("the source broke off");
-  }
-
-  static Fd empty_file(u64 bytes) {
-    Fd fd(memfd_create("omig-file", MFD_CLOEXEC));
-    if (fd && ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) fd = Fd();
-    return fd;
   }
 
   std::string clock_offsets() const {

@@ -25,21 +25,14 @@ timeval to_timeval(u64 ns) {
   return {static_cast<time_t>(ns / kSecond), static_cast<suseconds_t>(ns % kSecond / 1000)};
 }
 
-u64 from_timeval(const timeval& t) { return static_cast<u64>(t.tv_sec) * kSecond + static_cast<u64>(t.tv_usec) * 1000; }
-
-clock_t to_ticks(u64 ns) {
-  static const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
-  return static_cast<clock_t>(ns / (kSecond / per_s));
-}
-
 void put(rusage* usage, const image::CpuTime& used) {
   usage->ru_utime = to_timeval(used.user_ns);
   usage->ru_stime = to_timeval(used.system_ns);
 }
 
 void add(rusage* usage, const image::CpuTime& used) {
-  usage->ru_utime = to_timeval(from_timeval(usage->ru_utime) + used.user_ns);
-  usage->ru_stime = to_timeval(from_timeval(usage->ru_stime) + used.system_ns);
+  usage->ru_utime = to_timeval(to_ns(usage->ru_utime) + used.user_ns);
+  usage->ru_stime = to_timeval(to_ns(usage->ru_stime) + used.system_ns);
 }
 
 template <typename T, typename Change>
@@ -71,7 +64,7 @@ image::CpuTime Visit::children_elsewhere(GuestThread& t, i32 only_child) {
   const std::string text = read_home_file(t, fmt::format("{}/{}", guest.header.account.directory, guest.home_pid));
   std::map<i32, bool> counts;
   if (only_child != 0) counts[only_child] = true;
-  for (const image::UsageRecord& record : parse_ledger(text)) {
+  for (const image::UsageRecord& record : image::parse_ledger(text)) {
     const i32 child = image::concerns_through(record, guest.home_pid);
     if (child == 0 || child == guest.home_pid) continue;
     auto found = counts.find(child);
@@ -115,10 +108,10 @@ void Visit::complete_usage(GuestThread& t, u32 nr, const u64 args[6], i64 value)
       if (args[0] == 0) return;
       const image::CpuTime own = cpu_of(*t.guest), children = children_elsewhere(t, 0);
       edit<tms>(memory, args[0], [&](tms* times) {
-        times->tms_utime = to_ticks(own.user_ns);
-        times->tms_stime = to_ticks(own.system_ns);
-        times->tms_cutime += to_ticks(children.user_ns);
-        times->tms_cstime += to_ticks(children.system_ns);
+        times->tms_utime = static_cast<clock_t>(to_ticks(own.user_ns));
+        times->tms_stime = static_cast<clock_t>(to_ticks(own.system_ns));
+        times->tms_cutime += static_cast<clock_t>(to_ticks(children.user_ns));
+        times->tms_cstime += static_cast<clock_t>(to_ticks(children.system_ns));
       });
       return;
     }
@@ -147,17 +140,13 @@ void Visit::complete_usage(GuestThread& t, u32 nr, const u64 args[6], i64 value)
       return;
     }
     // A limit of its own that acts where it runs.
-    case SYS_setrlimit: {
-      rlimit limit{};
-      if (value == 0 && memory.read(GuestAddr{args[1]}, &limit, sizeof limit))
-        change_limit(*t.guest, static_cast<u32>(args[0]), {limit.rlim_cur, limit.rlim_max});
-      return;
-    }
+    case SYS_setrlimit:
     case SYS_prlimit64: {
+      const u64* const own = nr == SYS_setrlimit ? args : args + 1;  // prlimit64 names a process first
+      const bool ours = own == args || args[0] == 0 || static_cast<i32>(args[0]) == t.guest->home_pid;
       rlimit limit{};
-      const bool own = args[0] == 0 || static_cast<i32>(args[0]) == t.guest->home_pid;
-      if (value == 0 && own && args[2] != 0 && memory.read(GuestAddr{args[2]}, &limit, sizeof limit))
-        change_limit(*t.guest, static_cast<u32>(args[1]), {limit.rlim_cur, limit.rlim_max});
+      if (value == 0 && ours && own[1] != 0 && memory.read(GuestAddr{own[1]}, &limit, sizeof limit))
+        change_limit(*t.guest, static_cast<u32>(own[0]), {limit.rlim_cur, limit.rlim_max});
       return;
     }
     default: return;
@@ -171,14 +160,10 @@ void Visit::change_limit(Guest& guest, u32 resource, image::Limit limit) {
     case RLIMIT_CPU: account.cpu_s = limit; break;
     case RLIMIT_DATA: account.data_bytes = limit; break;
     case RLIMIT_AS: account.address_space_bytes = limit; break;
-    case RLIMIT_STACK: {
-      rlimit stack{};
+    case RLIMIT_STACK:
       guest.header.stack_limit_bytes = limit.soft;
-      if (prlimit(guest.pid, RLIMIT_STACK, nullptr, &stack) != 0) return;
-      stack.rlim_cur = std::min<rlim_t>(limit.soft, stack.rlim_max);
-      prlimit(guest.pid, RLIMIT_STACK, &stack, nullptr);
+      set_limit(guest.pid, RLIMIT_STACK, {limit.soft});
       return;
-    }
     default: return;
   }
   apply_limits(guest.pid, account, cpu_of(guest));

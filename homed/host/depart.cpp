@@ -36,7 +36,6 @@ namespace omig::host {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::milliseconds kFreezeLimit{300};
 constexpr milliseconds kShipTimeout{60'000};
 constexpr milliseconds kLastWords{2'000};  // of a node that may be short of everything
 // Where the mover writes in the engine's private words (preload/engine/state.h, struct Private).
@@ -250,7 +249,7 @@ class Departure {
     EngineHead head{};
     if (read_memory(options_.pid, kEngineHeadAddress, &head, sizeof head) && memcmp(&head, &head_, sizeof head) == 0)
       return true;
-    *reason = "busy: it has just executed another program, try again";
+    *reason = kAnotherProgram;
     return false;
   }
 
@@ -362,7 +361,8 @@ class Departure {
     h.monotonic_ns = clock_ns(CLOCK_MONOTONIC);
     h.boottime_ns = clock_ns(CLOCK_BOOTTIME);
     h.pid = options_.pid;
-    h.account = open_account(options_.pid, options_.state_dir);
+    const auto ledger = read_ledger(options_.state_dir, options_.pid);
+    h.account = open_account(options_.pid, options_.state_dir, ledger);
     h.ear_excluded = signalfd_mask(options_.pid);
     for (const pid_t tid : process_.tids()) {
       for (const image::Pending& p : peek_pending(tid, tid, false)) image_.pending.push_back(p);
@@ -370,7 +370,6 @@ class Departure {
     h.pending = static_cast<u32>(image_.pending.size());
     image_.vmas = std::move(now.vmas);
     image_.threads = process_.threads();
-    const auto ledger = read_ledger(options_.state_dir, options_.pid);
     for (image::Thread& t : image_.threads) t.shown = shown_at_home(options_.pid, t.tid, ledger);
     image_.files = files_.files();
     h.vmas = static_cast<u32>(image_.vmas.size());

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -32,6 +33,12 @@ std::string sha256_of(int fd) {
 }
 
 }  // namespace
+
+Fd empty_copy(u64 bytes) {
+  Fd fd(memfd_create(kCopyName, MFD_CLOEXEC));
+  if (fd && ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) fd = Fd();
+  return fd;
+}
 
 std::string FileCatalogue::hash_of(int fd, const struct stat& st) {
   const std::string name = fmt::format("{}/{:x}-{}-{}-{}.{:09}", cache_dir_, st.st_dev, st.st_ino, st.st_size,

@@ -20,6 +20,10 @@ namespace omig::host {
 
 using FileId = std::pair<u64, u64>;  // device, inode
 
+// Where a guest's node has not got a file: a memfd of its size, with this name, to be filled. Invalid: no memory.
+inline constexpr const char* kCopyName = "omig-file";
+Fd empty_copy(u64 bytes);
+
 class FileCatalogue {
  public:
   explicit FileCatalogue(std::string state_dir) : cache_dir_(std::move(state_dir) + "/file-hashes") {}

@@ -48,7 +48,7 @@ class Homecoming {
   // The last word: from here on the guest never runs again.
   void go() {
     for (const image::Pin& p : guest_.pins) {
-      if (p.address >= kPinsAddress && p.address < kPinsAddress + kPinsBytes) call(SYS_munmap, {p.address, p.bytes});
+      if (p.aside()) call(SYS_munmap, {p.address, p.bytes});
     }
     std::map<GuestThread*, u64> seqs;
     for (auto& [tid, t] : by_home_tid_) {

@@ -20,8 +20,6 @@
 namespace omig::host {
 namespace {
 
-constexpr std::chrono::milliseconds kFreezeLimit{300};
-
 // Code of the program's own with which calls can be executed in it.
 struct Gadgets {
   u64 call = 0;  // syscall; ret
@@ -82,7 +80,7 @@ bool inject_engine(pid_t pid, std::string* reason) {
   const bool safe = gadgets.call != 0 && gadgets.back != 0;
   const u64 call = safe ? gadgets.call : gadgets.any;
   if (!read_memory(pid, call, code, sizeof code) || code[0] != 0x0f || code[1] != 0x05) {
-    *reason = "busy: it has just executed another program, try again";
+    *reason = kAnotherProgram;
     return false;
   }
   process.return_by(safe ? gadgets.back : 0);

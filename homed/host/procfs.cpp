@@ -40,15 +40,17 @@ std::string without_engine(const std::string& text) {
 
 // Copies of home's files bear the names of the files.
 std::string with_home_names(const std::string& text, Guest& guest) {
+  const std::string memfd = std::string("/memfd:") + kCopyName;
   std::string result;
   std::istringstream lines(text);
   const std::lock_guard lock(guest.files_mutex);
   for (std::string line; std::getline(lines, line); result += line + "\n") {
-    if (line.find(" /memfd:omig-file") == std::string::npos) continue;
+    const size_t name_at = line.find(memfd);
+    if (name_at == std::string::npos) continue;
     const std::vector<MapsLine> parsed = parse_maps(line + "\n");
     if (parsed.empty()) continue;
     const image::File* file = guest.files.find({parsed.front().device, parsed.front().inode});
-    if (file != nullptr) line.replace(line.find("/memfd:omig-file"), std::string::npos, file->path);
+    if (file != nullptr) line.replace(name_at, std::string::npos, file->path);
   }
   return result;
 }
@@ -93,16 +95,14 @@ std::string merge_stat(const std::string& home, const std::string& guest, const 
     return (number >= 10 && number <= 15) || number == 20 || (number >= 23 && number <= 24) ||
            (number >= 26 && number <= 37 && number != 35) || (number >= 45 && number <= 51);
   };
-  const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
-  const auto ticks = [&](u64 ns) { return ns / (1'000'000'000 / per_s); };
   const auto sum = [&](size_t at, u64 ns) {
-    return std::to_string(strtoull(fields[at].c_str(), nullptr, 10) + ticks(ns));
+    return std::to_string(strtoull(fields[at].c_str(), nullptr, 10) + to_ticks(ns));
   };
   std::string result;
   for (size_t i = 0; i < fields.size(); ++i) {
     std::string text = i < away.size() && guests_field(i + 1) ? away[i] : fields[i];
-    if (i == 13) text = std::to_string(ticks(own.user_ns));
-    if (i == 14) text = std::to_string(ticks(own.system_ns));
+    if (i == 13) text = std::to_string(to_ticks(own.user_ns));
+    if (i == 14) text = std::to_string(to_ticks(own.system_ns));
     if (i == 15) text = sum(i, children.user_ns);
     if (i == 16) text = sum(i, children.system_ns);
     result += text + (i + 1 < fields.size() ? " " : "\n");
@@ -146,16 +146,7 @@ i64 Visit::hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes) {
     std::vector<u8> list(static_cast<size_t>(bytes));
     if (!read_memory(guest.pid, args[1], list.data(), list.size())) return bytes;
     if (without(list, [&](auto name) { return is_ear(name) || is_link(name); }).size() == list.size()) return bytes;
-    const std::string link = fmt::format("/proc/self/fd/{}", static_cast<i32>(args[0]));
-    const wire::Reloc relocs[] = {{0, 0}, {1, 64}};
-    const wire::Out out{64, 256, 1, 0, ~0u};
-    std::vector<u8> output;
-    const long length =
-        home_call(t, SYS_readlink, {0, 0, out.bytes}, {reinterpret_cast<const u8*>(link.c_str()), link.size() + 1},
-                  relocs, {&out, 1}, &output);
-    if (length <= 0) return bytes;
-    const std::string_view path(reinterpret_cast<const char*>(output.data()) + sizeof(u32),
-                                static_cast<size_t>(length));
+    const std::string path = read_home_link(t, static_cast<i32>(args[0]));
     if (!path.starts_with(fmt::format("/proc/{}/", guest.home_pid))) return bytes;
     std::vector<u8> kept = list;
     if (path.ends_with("/task")) kept = without(list, is_ear);
@@ -165,11 +156,25 @@ i64 Visit::hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes) {
     // Nothing but ours in this piece: the next one, for an empty one would mean the end.
     const u32 room = static_cast<u32>(std::min<u64>(args[2], 65536));
     const wire::Out next{0, room, 1, 0, ~0u};
+    std::vector<u8> output;
     bytes = home_call(t, SYS_getdents64, {args[0], 0, room}, {}, {&reloc, 1}, {&next, 1}, &output);
     if (bytes > 0 && !write_memory(guest.pid, args[1], output.data() + sizeof(u32), static_cast<size_t>(bytes)))
       return -EFAULT;
   }
   return bytes;
+}
+
+// What a descriptor at home stands for; empty: it is none.
+std::string Visit::read_home_link(GuestThread& t, i32 fd) {
+  const std::string link = fmt::format("/proc/self/fd/{}", fd);
+  const wire::Reloc relocs[] = {{0, 0}, {1, 64}};
+  const wire::Out out{64, 4096, 1, 0, ~0u};
+  std::vector<u8> output;
+  const long length =
+      home_call(t, SYS_readlink, {0, 0, out.bytes}, {reinterpret_cast<const u8*>(link.c_str()), link.size() + 1},
+                relocs, {&out, 1}, &output);
+  if (length <= 0) return "";
+  return {reinterpret_cast<const char*>(output.data()) + sizeof(u32), static_cast<size_t>(length)};
 }
 
 std::string Visit::read_home_file(GuestThread& t, const std::string& path) {

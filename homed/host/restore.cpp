@@ -22,6 +22,7 @@
 
 #include "homed/host/cell_fds.h"
 #include "homed/host/proc.h"
+#include "homed/host/usage.h"
 #include "lib/syscalls/filter.h"
 
 namespace omig::host {
@@ -121,11 +122,7 @@ bool Restore::receive_ahead(int fd) {
 }
 
 void Restore::place(const image::Image& image, const std::vector<FilePlace>& files) {
-  rlimit stack{};
-  if (prlimit(cell_.guest, RLIMIT_STACK, nullptr, &stack) == 0) {
-    stack.rlim_cur = std::min<rlim_t>(image.header.stack_limit_bytes, stack.rlim_max);
-    prlimit(cell_.guest, RLIMIT_STACK, &stack, nullptr);
-  }
+  set_limit(cell_.guest, RLIMIT_STACK, {image.header.stack_limit_bytes});
   rlimit descriptors{};
   if (prlimit(cell_.guest, RLIMIT_NOFILE, nullptr, &descriptors) == 0) {
     descriptors.rlim_cur = descriptors.rlim_max;

@@ -37,6 +37,11 @@ bool catches(const GuestThread& t, int signal) {
   return masks && (masks->caught & bit(signal)) != 0;
 }
 
+bool acts_by_default(const GuestThread& t, int signal) {
+  const auto masks = read_masks(t.status.get());
+  return masks && ((masks->caught | masks->ignored) & bit(signal)) == 0;
+}
+
 }  // namespace
 
 void encode_siginfo(siginfo_t* info) {
@@ -302,19 +307,15 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
 
 // Where home's limits ask for a core, the process dies at home: its kernel writes what it would have written natively.
 bool Visit::leaves_core(const GuestThread& t, int signal) {
-  constexpr u64 kDumping = bit(SIGQUIT) | bit(SIGILL) | bit(SIGTRAP) | bit(SIGABRT) | bit(SIGBUS) | bit(SIGFPE) |
-                           bit(SIGSEGV) | bit(SIGXCPU) | bit(SIGXFSZ) | bit(SIGSYS);
-  if ((kDumping & bit(signal)) == 0 || t.guest->dies_here || !t.guest->header.account.wants_core()) return false;
-  const auto masks = read_masks(t.status.get());
-  return masks && ((masks->caught | masks->ignored) & bit(signal)) == 0;
+  return (wire::kDumpingSignals & bit(signal)) != 0 && !t.guest->dies_here && t.guest->header.account.wants_core() &&
+         acts_by_default(t, signal);
 }
 
 // A guest's process group is always orphaned here, and the kernel does not stop such a group by a terminal's signals.
 // Whether they stop the process is for home's kernel to say: here they become a SIGSTOP.
 int Visit::stop_instead(GuestThread& t, int signal) {
   if (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU) return signal;
-  const auto masks = read_masks(t.status.get());
-  if (!masks || ((masks->caught | masks->ignored) & bit(signal)) != 0) return signal;
+  if (!acts_by_default(t, signal)) return signal;
   t.guest->stop_signal = signal;
   return SIGSTOP;
 }

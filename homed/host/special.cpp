@@ -211,9 +211,9 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
     request_home(t, n.id, "needs a shared or device mapping");
     return true;
   }
-  const Fd file(memfd_create("omig-file", MFD_CLOEXEC));
   const u64 size = static_cast<u64>(st.st_size);
-  bool ok = file.valid() && ftruncate(file.get(), st.st_size) == 0;
+  const Fd file = empty_copy(size);
+  bool ok = file.valid();
   const u64 end = std::min(size, offset + page_up(length));
   for (u64 at = offset; ok && at < end;) {
     const u32 want = static_cast<u32>(std::min<u64>(end - at, 1u << 20));
@@ -255,16 +255,8 @@ void Visit::pin_file(GuestThread& t, const seccomp_notif& n, const struct stat& 
   const int fd = static_cast<i32>(n.data.args[4]);
   struct stat st {};
   if (fstat(copy, &st) != 0 || bytes == 0 || bytes > kPinsBytes) return;
-  const std::string link = fmt::format("/proc/self/fd/{}", fd);
-  const wire::Reloc relocs[] = {{0, 0}, {1, 64}};
-  const wire::Out out{64, 4096, 1, 0, ~0u};
-  std::vector<u8> output;
-  const long length =
-      home_call(t, SYS_readlink, {0, 0, out.bytes}, {reinterpret_cast<const u8*>(link.c_str()), link.size() + 1},
-                relocs, {&out, 1}, &output);
   image::File file;
-  if (length > 0)
-    file.path.assign(reinterpret_cast<const char*>(output.data()) + sizeof(u32), static_cast<size_t>(length));
+  file.path = read_home_link(t, fd);
   file.size_bytes = static_cast<u64>(home_file.st_size);
   u64 at = 0;
   {

@@ -11,7 +11,6 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,8 +34,6 @@ bool closed_by_deputy(int link) {
 }
 
 constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
-
-u64 to_ns(const timeval& t) { return static_cast<u64>(t.tv_sec) * 1'000'000'000 + static_cast<u64>(t.tv_usec) * 1000; }
 
 bool is_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
@@ -109,8 +106,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->ear_excluded = image.header.ear_excluded;
   guest->pins = image.pins;
   for (const image::Pin& p : guest->pins)
-    if (p.address >= kPinsAddress && p.address < kPinsAddress + kPinsBytes)
-      guest->next_pin = std::max(guest->next_pin, p.address + p.bytes);
+    if (p.aside()) guest->next_pin = std::max(guest->next_pin, p.address + p.bytes);
   for (size_t i = 0; i < image.files.size(); ++i) guest->files.adopt(image.files[i], file_ids[i]);
   guest->ear_tid = ear.hello.tid;
   guest->guard_first = ear.hello.guard_first;

@@ -2,7 +2,6 @@
 #include "homed/host/usage.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -10,33 +9,26 @@
 #include <cstring>
 
 #include "homed/host/proc.h"
-#include "homed/host/trace.h"
-#include "preload/engine/head.h"
+#include "homed/proc.h"
 
 namespace omig::host {
 namespace {
 
 constexpr u64 kSecond = 1'000'000'000;
 
-u64 ns_of_ticks(u64 ticks) {
+u64 tick_ns() {
   static const u64 per_s = static_cast<u64>(sysconf(_SC_CLK_TCK));
-  return ticks * (kSecond / per_s);
+  return kSecond / per_s;
 }
 
 // The kernel's exact total, split as its own estimate of user time says (which it gives in ticks only).
 image::CpuTime split(u64 total_ns, const CpuTicks& ticks) {
-  const u64 user_ns = ns_of_ticks(ticks.user), system_ns = ns_of_ticks(ticks.system);
+  const u64 user_ns = ticks.user * tick_ns(), system_ns = ticks.system * tick_ns();
   if (total_ns == 0) return {user_ns, system_ns};
   if (user_ns + system_ns == 0) return {total_ns, 0};
   const double part = static_cast<double>(user_ns) / static_cast<double>(user_ns + system_ns);
   const u64 user = static_cast<u64>(part * static_cast<double>(total_ns));
   return {user, total_ns - user};
-}
-
-bool has_engine(pid_t pid) {
-  EngineHead head{};
-  return read_memory(pid, kEngineHeadAddress, &head, sizeof head) &&
-         (head.magic & kEngineHeadMarkMask) == kEngineHeadMark;
 }
 
 image::Limit limit_of(pid_t pid, __rlimit_resource resource) {
@@ -45,15 +37,11 @@ image::Limit limit_of(pid_t pid, __rlimit_resource resource) {
   return {limit.rlim_cur, limit.rlim_max};
 }
 
-void set_limit(pid_t pid, __rlimit_resource resource, image::Limit wanted) {
-  rlimit limit{};
-  if (prlimit(pid, resource, nullptr, &limit) != 0) return;
-  limit.rlim_max = std::min<rlim_t>(wanted.hard, limit.rlim_max);
-  limit.rlim_cur = std::min<rlim_t>(wanted.soft, limit.rlim_max);
-  prlimit(pid, resource, &limit, nullptr);
-}
-
 }  // namespace
+
+u64 to_ticks(u64 ns) { return ns / tick_ns(); }
+
+u64 to_ns(const timeval& t) { return static_cast<u64>(t.tv_sec) * kSecond + static_cast<u64>(t.tv_usec) * 1000; }
 
 image::CpuTime process_cpu(pid_t pid) {
   // The clock of a process, as clock_getcpuclockid(3) makes it; the kernel takes it for any process (posix-cpu-timers).
@@ -90,29 +78,21 @@ image::CpuTime CpuMeter::unrecorded(const image::CpuTime& here) const {
   return sum;
 }
 
-std::vector<image::UsageRecord> parse_ledger(std::span<const char> bytes) {
-  std::vector<image::UsageRecord> records(bytes.size() / sizeof(image::UsageRecord));
-  memcpy(records.data(), bytes.data(), records.size() * sizeof(image::UsageRecord));
-  return records;
-}
-
 std::vector<image::UsageRecord> read_ledger(const std::string& state_dir, pid_t pid) {
-  return parse_ledger(read_file(fmt::format("{}/usage/{}", state_dir, pid), 16u << 20));
+  return image::parse_ledger(read_file(fmt::format("{}/usage/{}", state_dir, pid), 16u << 20));
 }
 
 image::CpuTime shown_at_home(pid_t pid, pid_t tid, std::span<const image::UsageRecord> ledger) {
   image::CpuTime sum = tid == 0 ? process_cpu(pid) : thread_cpu(pid, tid);
-  for (const image::UsageRecord& record : ledger) {
-    if (record.pid == pid && (tid == 0 || record.tid == tid)) sum += record.used;
-  }
+  sum += image::used_elsewhere(ledger, pid, tid);
   return sum;
 }
 
-image::Account open_account(pid_t pid, const std::string& state_dir) {
+image::Account open_account(pid_t pid, const std::string& state_dir, std::span<const image::UsageRecord> ledger) {
   image::Account account;
   if (state_dir.size() + 32 < sizeof account.directory)
     (state_dir + "/usage").copy(account.directory, sizeof account.directory - 1);
-  account.shown = shown_at_home(pid, 0, read_ledger(state_dir, pid));
+  account.shown = shown_at_home(pid, 0, ledger);
   account.cpu_s = limit_of(pid, RLIMIT_CPU);
   account.data_bytes = limit_of(pid, RLIMIT_DATA);
   account.address_space_bytes = limit_of(pid, RLIMIT_AS);
@@ -160,6 +140,14 @@ std::vector<u8> account_frame(const image::Account& account, std::span<const ima
   memcpy(body.data() + sizeof head, records.data(), records.size_bytes());
   memcpy(body.data() + sizeof head + records.size_bytes(), paths.data(), paths.size());
   return body;
+}
+
+void set_limit(pid_t pid, __rlimit_resource resource, image::Limit wanted) {
+  rlimit limit{};
+  if (prlimit(pid, resource, nullptr, &limit) != 0) return;
+  limit.rlim_max = std::min<rlim_t>(wanted.hard, limit.rlim_max);
+  limit.rlim_cur = std::min<rlim_t>(wanted.soft, limit.rlim_max);
+  prlimit(pid, resource, &limit, nullptr);
 }
 
 void apply_limits(pid_t guest, const image::Account& account, const image::CpuTime& shown) {

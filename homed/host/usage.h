@@ -2,6 +2,8 @@
 // CPU time of processes that move (lib/image/usage.h has the whole picture).
 #pragma once
 
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/types.h>
 
 #include <span>
@@ -9,8 +11,12 @@
 #include <vector>
 
 #include "lib/image/image.h"
+#include "lib/image/ledger.h"
 
 namespace omig::host {
+
+u64 to_ticks(u64 ns);  // as times(2) and /proc count
+u64 to_ns(const timeval& t);
 
 // What this kernel has counted for a process (a zombie included) or one of its threads. Zero when it is gone.
 image::CpuTime process_cpu(pid_t pid);
@@ -31,12 +37,11 @@ class CpuMeter {
 };
 
 // Of a process at home, frozen or not, for its departure: what it has used here and on other nodes, its limits, its
-// ancestors. `state_dir`: where the ledger is.
-image::Account open_account(pid_t pid, const std::string& state_dir);
+// ancestors. `state_dir`: where the ledger is; `ledger`: its own file there.
+image::Account open_account(pid_t pid, const std::string& state_dir, std::span<const image::UsageRecord> ledger);
 // The same of one thread, with what the ledger says of it.
 image::CpuTime shown_at_home(pid_t pid, pid_t tid, std::span<const image::UsageRecord> ledger);
 std::vector<image::UsageRecord> read_ledger(const std::string& state_dir, pid_t pid);
-std::vector<image::UsageRecord> parse_ledger(std::span<const char> bytes);
 
 // The body of a wire::Account frame: these records, for everybody whom they concern.
 std::vector<u8> account_frame(const image::Account& account, std::span<const image::UsageRecord> records);
@@ -45,6 +50,8 @@ image::UsageRecord record_of(const image::Account& account, i32 pid, i32 tid, co
 // The account of a child that it forks away from home.
 image::Account account_of_child(const image::Account& parent, i32 parent_pid);
 
+// As far as the process' hard limit there allows.
+void set_limit(pid_t pid, __rlimit_resource resource, image::Limit wanted);
 // Puts the limits on a guest that act where it runs; of CPU time what is left of it.
 void apply_limits(pid_t guest, const image::Account& account, const image::CpuTime& shown);
 

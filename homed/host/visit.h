@@ -13,7 +13,8 @@
 //   doorway   accepts links and commanders (channel.cpp).
 //
 // One mutex guards who exists and who is in which call. Lock order: moves_mutex_, fork_mutex_, mutex_,
-// Guest::ear_mutex. Nobody blocks on a link, on a process or on the tracer while holding mutex_.
+// then Guest::ear_mutex or Guest::files_mutex. Nobody blocks on a link, on a process or on the tracer while holding
+// mutex_.
 //
 // State of a guest thread: running -> in a call (a worker holds its notification) -> aborting (the deputy was told to
 // give up) -> running; any of them -> frozen (stopped for a move). See SIGNALS.md's machine.
@@ -260,6 +261,7 @@ class Visit {
   void close_account(GuestThread& on);
   // procfs.cpp
   bool special_open(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  std::string read_home_link(GuestThread& t, i32 fd);
   std::string read_home_file(GuestThread& t, const std::string& path);
   i64 hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes);
   void after_signalfd(GuestThread& t, const seccomp_notif& n, i64 result);

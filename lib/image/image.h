@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/base/types.h"
+#include "lib/image/anchor.h"
 #include "lib/image/usage.h"
 #include "lib/wire/link.h"
 
@@ -46,11 +47,13 @@ struct File {
 // A file that was mapped while away. Home has mapped the same bytes of it aside at once: that keeps the file, whatever
 // becomes of its name and its descriptor, and is moved to where the guest has it when the guest comes home.
 struct Pin {
-  u64 address = 0;  // at home: in the pins' range, or where an attempt to come home has moved it
+  u64 address = 0;  // at home
   u64 bytes = 0;
   u64 offset = 0;  // into the file
   i32 file = -1;
   u32 reserved = 0;
+  // Still in the pins' range, where no attempt to come home has moved it from.
+  bool aside() const { return address >= kPinsAddress && address < kPinsAddress + kPinsBytes; }
 };
 
 // struct prctl_mm_map of linux/prctl.h, without its auxv pointer.

@@ -86,6 +86,12 @@ enum class Type : u32 {
   signal = 65,  // 128 bytes of siginfo
 };
 
+// A datagram to homed's announce.sock: the sender is, or is about to become, a program that can move.
+struct Announcement {
+  u32 magic = kMagic;
+  i32 pid = 0;
+};
+
 struct Frame {
   Type type;
   u32 bytes;  // after this header
@@ -202,6 +208,11 @@ struct Running {
 
 // The signal by which the ear wakes a deputy thread out of a call. The program's own disposition of it is kept away.
 inline constexpr int kAbortSignal = 64;
+
+// Signals whose default action leaves a core, by signal(7): QUIT ILL TRAP ABRT BUS FPE SEGV XCPU XFSZ SYS; bit
+// signal-1.
+inline constexpr u64 kDumpingSignals = 1ull << 2 | 1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 7 |
+                                       1ull << 10 | 1ull << 23 | 1ull << 24 | 1ull << 30;
 
 struct AbortCall {
   u32 slot = 0;

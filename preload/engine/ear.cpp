@@ -15,8 +15,6 @@ constexpr int kSigkill = 9, kSigstop = 19;
 constexpr u64 kNeverTaken = bit(kSigkill) | bit(kSigstop) | bit(wire::kAbortSignal);
 constexpr u64 kThreadFlags =
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ | 0x200000 /* CHILD_CLEARTID */;
-constexpr u64 kDumpingSignals =
-    bit(3) | bit(4) | bit(5) | bit(6) | bit(7) | bit(8) | bit(11) | bit(24) | bit(25) | bit(31);
 
 u64 wanted() { return ~(kNeverTaken | state().excluded); }
 
@@ -66,7 +64,7 @@ void abort_call(const wire::AbortCall& order) {
 }
 
 [[noreturn]] void die(int signal) {
-  if (kDumpingSignals & bit(signal)) {
+  if (wire::kDumpingSignals & bit(signal)) {
     const u64 none[2] = {0, 0};
     sys(__NR_prlimit64, 0, 4 /* RLIMIT_CORE */, addr(none), 0);
   }

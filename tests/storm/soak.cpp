@@ -11,6 +11,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <random>
 #include <thread>
@@ -150,8 +151,7 @@ class Soak {
     int wrong = 0;
     for (Resident& resident : residents_) kill(resident.child->pid(), SIGTERM);
     for (Resident& resident : residents_) {
-      if (!resident.child->wait_for_end(milliseconds(60'000))) {
-      }
+      resident.child->wait_for_end(milliseconds(60'000));
       const Outcome outcome = resident.child->outcome();
       if (outcome.succeeded()) continue;
       ++wrong;

@@ -238,10 +238,9 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
       }
       std::string answer = migrate(lab, pid, target);
       run.moves.push_back(fmt::format("{} -> {}{}{}", pid, target, answer.empty() ? "" : ": ", answer));
-      if (answer.empty()) run.succeeded++, place = target;
-      // A process that has just been exec'ed has no engine until its constructor has run.
-      else if (answer != "gone" && !(family && answer.ends_with("not preloaded")) &&
-               (plan.may_stay.empty() || answer.find(plan.may_stay) == std::string::npos))
+      if (answer.empty())
+        run.succeeded++, place = target;
+      else if (answer != "gone" && (plan.may_stay.empty() || answer.find(plan.may_stay) == std::string::npos))
         run.trouble = run.moves.back();
     }
     run.outcome = child.outcome();

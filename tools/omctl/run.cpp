@@ -44,10 +44,7 @@ void ask_for_placement(const std::string& node) {
 
 // For a program whose constructor will not say it, because it loads no library: a static one, Go's.
 void announce() {
-  struct {
-    u32 magic = wire::kMagic;
-    i32 pid = getpid();
-  } message;
+  const wire::Announcement message{.pid = getpid()};
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string path = default_state_dir() + "/announce.sock";
