@@ -20,8 +20,11 @@ using Clock = std::chrono::steady_clock;
 bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::string* reason) {
   const auto sleep = probe_sleep(pid_, tid);
   if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
-    if (errno == ESRCH) return true;  // it ended meanwhile
-    *reason = fmt::format("cannot trace thread {}: {}", tid, strerror(errno));
+    // A thread that is just ending is still listed, but cannot be traced any more (EPERM).
+    const int error = errno;
+    if (error == ESRCH || (tid != pid_ && has_ended(pid_, tid))) return true;
+    *reason = has_ended(pid_, tid) ? "its first thread has ended"
+                                   : fmt::format("cannot trace thread {}: {}", tid, strerror(error));
     return false;
   }
   tids_.push_back(tid);
@@ -82,6 +85,11 @@ bool FrozenProcess::freeze(pid_t pid, std::chrono::milliseconds limit, std::stri
         release();
         return false;
       }
+    }
+    if (found_new && Clock::now() > deadline) {
+      *reason = "busy: its threads come and go faster than they can be stopped, try again";
+      release();
+      return false;
     }
   }
   if (tids_.empty() || tids_.front() != pid) {

@@ -208,4 +208,9 @@ char task_state(pid_t pid) {
   return fields.empty() || fields[0].empty() ? 0 : fields[0][0];
 }
 
+bool has_ended(pid_t pid, pid_t tid) {
+  const auto fields = stat_fields(pid, tid);
+  return fields.empty() || fields[0].empty() || fields[0][0] == 'Z' || fields[0][0] == 'X';
+}
+
 }  // namespace omig::host

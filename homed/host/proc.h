@@ -53,6 +53,7 @@ CpuTicks cpu_ticks(pid_t pid, pid_t tid);  // of a thread; tid 0: of the process
 pid_t parent_of(pid_t pid);                // 0: it is gone
 u64 rss_bytes(pid_t pid);
 char task_state(pid_t pid);
+bool has_ended(pid_t pid, pid_t tid);  // a thread that is gone, or is nothing but a name any more
 uid_t owner_of(pid_t pid);
 // Signals that a signalfd of the process reads.
 u64 signalfd_mask(pid_t pid);
