@@ -160,9 +160,9 @@ awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Scheduler& sch
     };
     d.visitors.review_reservations([&](pid_t pid) { return d.children.running(pid); }, arrived, now_ms());
     for (auto& [pid, p] : d.processes.all()) {
-      const bool stopped = p.where == Where::away && p.state == 'T';
-      if (stopped && !p.stop_told) spawn(d, "telling a stop", moves.tell_stop(pid, {p.host, p.token}));
-      p.stop_told = stopped;
+      const u64 stop = p.where == Where::away && p.state == 'T' ? stop_number(pid) : 0;
+      if (stop != 0 && stop != p.stop_told) spawn(d, "telling a stop", moves.tell_stop(pid, {p.host, p.token}));
+      p.stop_told = stop;
     }
     const double load = own_entry(d).load();
     if (std::abs(load - told) >= kLoadChange) {

@@ -34,7 +34,7 @@ Json move_order(i32 pid, const cluster::NodeEntry* target) {
   return {{"op", "migrate"}, {"pid", pid}, {"to", target->endpoint.text()}, {"node", target->name}};
 }
 
-Json stop_order(i32 pid) { return {{"op", "stop"}, {"pid", pid}}; }
+Json order_of(const char* what, i32 pid) { return {{"op", what}, {"pid", pid}}; }
 
 Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std::string& from) {
   return {{"op", "offer"},
@@ -302,9 +302,14 @@ awaitable<bool> Moves::reserve(cluster::MoveDecision decision, std::string home_
 }
 
 awaitable<void> Moves::tell_stop(pid_t pid, HostAddress host) {
-  const Json request = stop_order(pid);
-  const auto answer = co_await command_host(host, request, milliseconds(5'000));
+  constexpr milliseconds kLimit{5'000};
+  const Json stop = order_of("stop", pid);
+  const auto answer = co_await command_host(host, stop, kLimit);
   if (!answer || !field(*answer, "ok", false)) log("process {} was stopped, but its host did not take note", pid);
+  // The SIGCONT may have overtaken us on its own way to the guest.
+  if (const auto stat = read_stat(pid); !stat || stat->state == 'T') co_return;
+  const Json go_on = order_of("continue", pid);
+  co_await command_host(host, go_on, kLimit);
 }
 
 }  // namespace omig

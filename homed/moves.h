@@ -28,7 +28,7 @@ class Moves {
   awaitable<MoveResult> carry_out(VisitorKey process, cluster::Seen target);
   // Asks the target for a place; merges its fresh entry into the window either way.
   awaitable<bool> reserve(cluster::MoveDecision decision, std::string home_name);
-  // Sees that the host of an away process knows that it was stopped at home.
+  // Sees that the host of an away process knows that it was stopped at home, if it still is.
   awaitable<void> tell_stop(pid_t pid, HostAddress host);
 
  private:

@@ -117,6 +117,15 @@ std::string_view status_field(std::string_view status, std::string_view name) {
   return {};
 }
 
+u64 stop_number(pid_t pid) {
+  u64 sum = 1;
+  for (const pid_t tid : list_tids(pid)) {
+    const auto status = read_text_file(proc_path(pid, "task/") + std::to_string(tid) + "/status");
+    if (status) sum += number_of<u64>(status_field(*status, "voluntary_ctxt_switches"));
+  }
+  return sum;
+}
+
 std::vector<pid_t> namespace_pids(std::string_view status) {
   std::vector<pid_t> pids;
   std::string_view field = status_field(status, "NSpid");
@@ -159,7 +168,8 @@ std::string command_line(pid_t pid) {
 
 bool has_engine(pid_t pid) {
   u64 magic = 0;
-  if (read_memory(pid, kEngineHeadAddress, &magic, sizeof(magic))) return (magic & kEngineHeadMarkMask) == kEngineHeadMark;
+  if (read_memory(pid, kEngineHeadAddress, &magic, sizeof(magic)))
+    return (magic & kEngineHeadMarkMask) == kEngineHeadMark;
   if (errno != EPERM) return false;
   const auto maps = read_text_file(proc_path(pid, "maps"));
   return maps && maps->find("\n480000000000-") != std::string::npos;

@@ -37,6 +37,10 @@ std::vector<pid_t> list_tids(pid_t pid);
 
 // "Uid:" -> "1000\t1000\t1000\t1000"; empty if absent.
 std::string_view status_field(std::string_view status, std::string_view name);
+
+// Of a process that is stopped: another number, never 0, for each stop, even if nobody saw it run in between. Every
+// stop makes each thread give up its CPU once more (do_signal_stop in kernel/signal.c).
+u64 stop_number(pid_t pid);
 // The process' number in each pid namespace from ours inwards; one number: it lives in ours.
 std::vector<pid_t> namespace_pids(std::string_view status);
 std::optional<uid_t> effective_uid(std::string_view status);

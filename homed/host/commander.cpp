@@ -59,10 +59,8 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
     if (!to || to->port == 0) return {{"ok", false}, {"reason", "migrate: bad address"}};
     return go_on(guest, *to, order.value("node", "")).to_json();
   }
-  if (what == "stop") {
-    const std::lock_guard lock(mutex_);
-    guest->stopped_from_home = true;
-    kill(guest->pid, SIGSTOP);
+  if (what == "stop" || what == "continue") {
+    follow_home(*guest, what == "stop");
     return {{"ok", true}};
   }
   return {{"ok", false}, {"reason", fmt::format("unknown order {}", what)}};

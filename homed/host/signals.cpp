@@ -29,6 +29,8 @@ namespace {
 // neither. The true code travels in si_errno, which no signal we carry uses.
 constexpr int kCarrierCode = SI_SIGIO;
 constexpr u32 kCarrierTag = 0x4D0D0000, kCarrierMask = 0xffff0000, kCodeShift = 0x8000;
+// A signal of our own, whose effect is meant and which the program must not see.
+constexpr int kOurs = 0x4D0E0000;
 constexpr u64 bit(int signal) { return 1ull << (signal - 1); }
 constexpr u64 kIgnoredByDefault = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH) | bit(SIGCONT);
 
@@ -41,6 +43,16 @@ bool acts_by_default(const GuestThread& t, int signal) {
   const auto masks = read_masks(t.status.get());
   return masks && ((masks->caught | masks->ignored) & bit(signal)) == 0;
 }
+
+siginfo_t our_siginfo(int signal) {
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = kCarrierCode;
+  info.si_errno = kOurs;
+  return info;
+}
+
+bool is_ours(const siginfo_t& info) { return info.si_code == kCarrierCode && info.si_errno == kOurs; }
 
 }  // namespace
 
@@ -97,9 +109,7 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
       const std::lock_guard lock(mutex_);
       if (frame.seq == guest->stop_seq && reply.ret == 0) {  // home's process did not stop, so this one must not either
         guest->stop_seq = 0;
-        guest->stop_announced = false;
-        guest->swallow_cont = true;
-        ::kill(guest->pid, SIGCONT);
+        let_continue(*guest);
       }
       if (const auto ack = guest->ear_acks.find(frame.seq); ack != guest->ear_acks.end()) {
         ack->second->set_value();
@@ -165,8 +175,8 @@ std::shared_ptr<GuestThread> Visit::queue_process(Guest& guest, const siginfo_t&
     if ((blocked & bit(signal)) == 0 && t->in_call && (!target || tid == guest.pid)) target = t;
   }
   if (signal == SIGCONT && !guest.threads.empty()) {
-    guest.stop_announced = false;
-    guest.stopped_from_home = false;
+    guest.stop_to_tell = 0;
+    guest.homes_stop = false;
   } else if (!blocked_somewhere) {  // R10: what nobody wants must not stop or wake anybody
     const bool ignored = (last.ignored & bit(signal)) != 0;
     const bool by_default = (kIgnoredByDefault & bit(signal)) != 0 && (last.caught & bit(signal)) == 0;
@@ -254,8 +264,9 @@ bool Visit::end_cut_write(GuestThread& t, int signal, user_regs_struct* regs) {
 void Visit::on_signal_stop(GuestThread& t, int signal) {
   { const std::lock_guard all_queued(mutex_); }
   siginfo_t info{};
-  if (ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0 && decode_siginfo(&info))
-    ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
+  const bool told = ptrace(PTRACE_GETSIGINFO, t.tid, 0, &info) == 0;
+  const bool ours = told && is_ours(info);
+  if (told && !ours && decode_siginfo(&info)) ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
   user_regs_struct regs{};
   if ((signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE) && info.si_code > 0 &&
       get_registers(t.tid, &regs)) {
@@ -289,7 +300,7 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
     }
   }
   t.eintr_ok = false;
-  if (signal == SIGCONT && std::exchange(t.guest->swallow_cont, false)) {
+  if (signal == SIGCONT && ours) {
     resume(t);
     return;
   }
@@ -299,6 +310,7 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
     request_home(find_thread(t.tid), 0, fmt::format("signal {} ends it with a core", signal));
     return;
   }
+  if (signal == SIGSTOP) note_stop(*t.guest, ours ? 0 : SIGSTOP);
   signal = stop_instead(t, signal);
   // It takes the signal and stops again, before the handler's first instruction; this stop has used up the freeze's.
   if (t.guest->freezing) ptrace(PTRACE_INTERRUPT, t.tid, 0, 0);
@@ -316,31 +328,52 @@ bool Visit::leaves_core(const GuestThread& t, int signal) {
 int Visit::stop_instead(GuestThread& t, int signal) {
   if (signal != SIGTSTP && signal != SIGTTIN && signal != SIGTTOU) return signal;
   if (!acts_by_default(t, signal)) return signal;
-  t.guest->stop_signal = signal;
+  note_stop(*t.guest, signal);
   return SIGSTOP;
 }
 
+// A stop signal is being delivered to the guest; `to_tell` is what home's process must stop by (0: it has stopped).
+void Visit::note_stop(Guest& guest, int to_tell) {
+  const std::lock_guard lock(mutex_);
+  guest.stop_to_tell = to_tell;
+  if (to_tell != 0) guest.homes_stop = false;
+}
+
 // The guest's kernel has stopped the process by a signal's default action: home's process stops the same way, so that
-// its shell sees it; LISTEN keeps the guest stopped until SIGCONT.
-void Visit::on_group_stop(GuestThread& t, int signal) {
+// its shell sees it; LISTEN keeps the guest stopped until SIGCONT. Every thread reports the stop, maybe long after a
+// SIGCONT: the first to do so after the signal's delivery tells home.
+void Visit::on_group_stop(GuestThread& t) {
   t.group_stopped = true;
   ptrace(PTRACE_LISTEN, t.tid, 0, 0);
-  bool tell = false;
+  u64 number = 0, seq = 0;
   {
     const std::lock_guard lock(mutex_);
-    tell = !t.guest->stop_announced && !t.guest->stopped_from_home;
-    t.guest->stop_announced = true;
+    number = static_cast<u64>(std::exchange(t.guest->stop_to_tell, 0));
+    if (number == 0) return;
+    seq = t.guest->stop_seq = ++t.guest->ear_seq;
   }
-  if (tell) {
-    const int stands_for = std::exchange(t.guest->stop_signal, 0);
-    const u64 number = static_cast<u64>(stands_for != 0 ? stands_for : signal);
-    u64 seq = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      seq = t.guest->stop_seq = ++t.guest->ear_seq;
-    }
-    ear_frame(*t.guest, wire::Type::stop, seq, &number, sizeof number);
+  ear_frame(*t.guest, wire::Type::stop, seq, &number, sizeof number);
+}
+
+// homed has seen that the process at home is stopped (or, after it said so, that it is not so any more).
+void Visit::follow_home(Guest& guest, bool stop) {
+  const std::lock_guard lock(mutex_);
+  if (!stop) {
+    if (std::exchange(guest.homes_stop, false)) let_continue(guest);
+    return;
   }
+  guest.homes_stop = true;
+  const siginfo_t info = our_siginfo(SIGSTOP);
+  syscall(SYS_rt_sigqueueinfo, guest.pid, SIGSTOP, &info);
+}
+
+// mutex_ held. Sent to one thread: so it can neither take the place of a SIGCONT of the program's, nor be swallowed by
+// one.
+void Visit::let_continue(Guest& guest) {
+  guest.stop_to_tell = 0;
+  if (guest.threads.empty()) return;
+  const siginfo_t info = our_siginfo(SIGCONT);
+  syscall(SYS_rt_tgsigqueueinfo, guest.pid, guest.threads.begin()->first, SIGCONT, &info);
 }
 
 }  // namespace omig::host

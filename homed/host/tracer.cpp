@@ -248,7 +248,7 @@ void Visit::on_stop(pid_t tid, int status) {
 
 void Visit::on_event_stop(GuestThread& t, int signal) {
   if (is_stop_signal(signal)) {
-    on_group_stop(t, signal);
+    on_group_stop(t);
     return;
   }
   t.group_stopped = false;

@@ -134,12 +134,10 @@ struct Guest {
   bool freezing = false;
   bool ending = false;      // its death is our doing: no `die` for the deputy
   bool home_dirty = false;  // home may have pages: an attempt to go there left them, or they are just given back
-  bool stopped_from_home = false;
-  bool stop_announced = false;
-  int stop_signal = 0;        // what the guest's SIGSTOP stands for
-  u64 stop_seq = 0;           // the order to home's process to stop the same way
-  bool swallow_cont = false;  // the next SIGCONT is ours
-  int vfork_children = 0;     // a parent in vfork cannot be stopped
+  bool homes_stop = false;  // it stops because homed said that home's process did
+  int stop_to_tell = 0;     // a stop signal was delivered here: home's process must stop by this one
+  u64 stop_seq = 0;         // the order to do so
+  int vfork_children = 0;   // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
   bool dies_here = false;               // going home to leave a core has failed
@@ -205,7 +203,10 @@ class Visit {
   void on_signal_stop(GuestThread& t, int signal);
   bool leaves_core(const GuestThread& t, int signal);
   int stop_instead(GuestThread& t, int signal);
-  void on_group_stop(GuestThread& t, int signal);
+  void note_stop(Guest& guest, int to_tell);
+  void on_group_stop(GuestThread& t);
+  void follow_home(Guest& guest, bool stop);
+  void let_continue(Guest& guest);
   bool end_cut_short(GuestThread& t, int signal, user_regs_struct regs);
   bool end_cut_write(GuestThread& t, int signal, user_regs_struct* regs);
   void kick(GuestThread& t);  // mutex_ held

@@ -94,6 +94,7 @@ constexpr Program kPrograms[] = {
     {.name = "signals_sigpipe"},
     {.name = "signals_sigsuspend"},
     {.name = "signals_sigwait", .timed = true},
+    {.name = "signals_stop_again"},
     {.name = "signals_stop_continue", .timed = true},
     {.name = "signals_storm"},
     {.name = "signals_timers", .stays = "a timer of CPU time", .timed = true},
