@@ -127,7 +127,7 @@ bool FrozenProcess::capture(const EngineHead& head, std::string* reason) {
     }
     normalise_restart(pid_, &thread, pending);
     const long result = static_cast<long>(at_stop.rax);
-    if (static_cast<long>(here.rax) > 0 && thread.done_bytes != 0 && !in_engine(here)) {
+    if (static_cast<long>(here.rax) > 0 && thread.done_bytes != 0) {  // also one that was cut in finish_write already
       if (finish_write_here(pid_, head.finish_write, thread, &here)) set_registers(tids_[i], here);
     } else if (result == -516) {
       // It was stopped before (pre-copy), and the kernel tells no more when it began to wait.
