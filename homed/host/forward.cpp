@@ -173,8 +173,8 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   GuestMemory memory(t->guest->pid);
   u64 own_args[6];
   memcpy(own_args, args, sizeof own_args);
-  const bool writes = row.nr == SYS_write || row.nr == SYS_sendto;
-  if (writes) own_args[1] += before.done_bytes, own_args[2] -= before.done_bytes;
+  const bool all = transfers_all(row.nr, own_args);
+  if (all) own_args[1] += before.done_bytes, own_args[2] -= before.done_bytes;
   if (const int at = mask_argument(row.nr); at >= 0 && args[at] != 0) {
     u64 mask_address = args[at], mask = 0;
     // pselect6 has one more indirection: {pointer, size}.
@@ -214,7 +214,8 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
                                                         : syscalls::scatter(buffers.call, reply, buffers.reply, memory);
   if (!buffers.reply.finish()) return deputy_gone(*t->guest);
   // A blocking write ends with the count so far when it is interrupted; what only a freeze has cut goes on.
-  if (writes && value > 0 && static_cast<u64>(value) < own_args[2] && cut_by_freeze(*t)) {
+  if (all && value > 0 && static_cast<u64>(value) < own_args[2] && cut_by_freeze(*t) &&
+      (row.nr != SYS_recvfrom || is_stream(*t, own_args[0]))) {
     t->cut = {wire::CutShort::restart, before.done_bytes + static_cast<u64>(value)};
     interrupted(t, n.id, false);
     return;
@@ -289,6 +290,21 @@ long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, s
     }
     if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) == 0) return reply.ret;
   }
+}
+
+bool Visit::is_stream(GuestThread& t, u64 fd) {
+  const i32 input[2] = {0, sizeof(i32)};  // value, length
+  i32 type = 0;
+  const wire::Reloc relocs[] = {{3, 0}, {4, sizeof type}};
+  const wire::Out outs[] = {{0, sizeof type, 0, 0, ~0u}};
+  std::vector<u8> output;
+  if (home_call(t, SYS_getsockopt, {fd, SOL_SOCKET, SO_TYPE, 0, 0}, {reinterpret_cast<const u8*>(input), sizeof input},
+                relocs, outs, &output) != 0 ||
+      output.size() != sizeof(u32) + sizeof type) {
+    return false;
+  }
+  memcpy(&type, output.data() + sizeof(u32), sizeof type);
+  return type == SOCK_STREAM;
 }
 
 // A sleep or wait with a relative time-out that a freeze or a signal cut short is issued again by the guest's

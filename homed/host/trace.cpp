@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -17,6 +18,7 @@
 
 #include "homed/host/proc.h"
 #include "lib/image/sigframe.h"
+#include "lib/link/peer.h"
 
 namespace omig::host {
 namespace {
@@ -143,7 +145,21 @@ bool is_nonblocking(pid_t pid, u64 fd) {
   return at == std::string::npos || (strtoull(info.c_str() + at + 6, nullptr, 8) & O_NONBLOCK) != 0;
 }
 
+bool is_stream(pid_t pid, u64 fd) {
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const Fd socket(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
+  int type = 0;
+  socklen_t length = sizeof type;
+  return getsockopt(socket.get(), SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_STREAM;
+}
+
 }  // namespace
+
+bool transfers_all(u64 nr, const u64 args[6]) {
+  constexpr u64 kOthers = MSG_PEEK | MSG_DONTWAIT | MSG_OOB | MSG_TRUNC | MSG_ERRQUEUE;
+  if (nr == SYS_recvfrom) return (args[3] & (MSG_WAITALL | kOthers)) == MSG_WAITALL;
+  return nr == SYS_write || nr == SYS_sendto;
+}
 
 void cut_write(pid_t pid, u64 finish_write, image::Thread* thread) {
   user_regs_struct& r = thread->regs;
@@ -151,9 +167,10 @@ void cut_write(pid_t pid, u64 finish_write, image::Thread* thread) {
   FinishFrame finish{};
   if (resumed && !read_memory(pid, r.rsp, &finish, sizeof finish)) return;
   const bool in_call = static_cast<long>(r.orig_rax) >= 0;
-  const bool writes = r.orig_rax == SYS_write || r.orig_rax == SYS_sendto;
+  const u64 args[6] = {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9};
   const i64 result = static_cast<i64>(r.rax);
-  if (in_call && writes && result > 0 && static_cast<u64>(result) < r.rdx && !is_nonblocking(pid, r.rdi)) {
+  if (in_call && transfers_all(r.orig_rax, args) && result > 0 && static_cast<u64>(result) < r.rdx &&
+      !is_nonblocking(pid, r.rdi) && (r.orig_rax != SYS_recvfrom || is_stream(pid, r.rdi))) {
     thread->done_bytes = static_cast<u64>(result);
     r.rax = static_cast<u64>(-512L);
   }

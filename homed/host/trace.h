@@ -20,9 +20,9 @@ bool capture_thread(pid_t tid, image::Thread* thread);
 // Turns the registers of a stop into ones that continue the program elsewhere: an interrupted syscall is re-issued
 // (KERNEL.md 2). `signal_pending`: an unblocked signal waits, so an -EINTR may be the program's own and stays.
 void normalise_restart(pid_t pid, image::Thread* thread, bool signal_pending);
-// Before it, at home, with no signal pending: a blocking write that the freeze ended with the count so far counts as
-// interrupted, and done_bytes says how far it was; also in the engine's finish_write, which disappears from the
-// registers.
+// Before it, at home, with no signal pending: a blocking write (or a recv with MSG_WAITALL) that the freeze ended with
+// the count so far counts as interrupted, and done_bytes says how far it was; also in the engine's finish_write, which
+// disappears from the registers.
 void cut_write(pid_t pid, u64 finish_write, image::Thread* thread);
 // And for a thread that is let go again: `here` writes the rest in finish_write. False: its stack has no room for that,
 // and the program sees the count so far.
@@ -35,6 +35,10 @@ bool get_registers(pid_t tid, user_regs_struct* regs);
 bool set_xsave(pid_t tid, const image::Thread& thread);
 bool set_mask(pid_t tid, u64 mask);
 bool get_mask(pid_t tid, u64* mask);
+
+// Calls that transfer all of args[2] bytes at args[1] unless they are interrupted: write, send, recv with MSG_WAITALL.
+// The last one only on a stream; that is the caller's to ask, if such a call ended early.
+bool transfers_all(u64 nr, const u64 args[6]);
 
 // Executes one syscall in a stopped thread through the engine's gadget, by two syscall stops; nothing is left of it but
 // its effect and `regs` must be put back by the caller. Needs PTRACE_O_TRACESYSGOOD and all signals blocked. -ESRCH:

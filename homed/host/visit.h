@@ -51,7 +51,7 @@ struct Guest;
 // A call that a move cut short.
 struct CutCall {
   wire::CutShort how = wire::CutShort::no;
-  u64 done_bytes = 0;  // of a write: the call goes on behind them, its result counts them
+  u64 done_bytes = 0;  // of a write, or a recv with MSG_WAITALL: the call goes on behind them, its result counts them
 };
 
 struct GuestThread {
@@ -231,6 +231,7 @@ class Visit {
   bool begin_call(GuestThread& t, bool abortable);
   void end_call(GuestThread& t);
   bool cut_by_freeze(const GuestThread& t);
+  bool is_stream(GuestThread& t, u64 fd);  // a socket at home
   void answer(u64 notification, i64 value);
   void answer_continue(u64 notification);
   void deputy_gone(Guest& guest);

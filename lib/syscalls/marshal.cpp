@@ -172,6 +172,17 @@ long Memory::read_string(GuestAddr from, std::string* out, u64 max_bytes) {
   return -ENAMETOOLONG;
 }
 
+namespace {
+
+// MSG_ZEROCOPY: the kernel sends from the caller's pages after the call, and a deputy's scratch is used again by then.
+bool sends_own_pages(u32 nr, const u64 args[6]) {
+  const bool flags_third = nr == __NR_sendmsg;
+  if (!flags_third && nr != __NR_sendto && nr != __NR_sendmmsg) return false;
+  return (args[flags_third ? 2 : 3] & MSG_ZEROCOPY) != 0;
+}
+
+}  // namespace
+
 Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out) {
   // One per worker thread; its buffers keep their capacity.
   static thread_local Plan plan;
@@ -179,6 +190,7 @@ Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out
   if (row.route == Route::absent) return plan.fail(-ENOSYS);
   if (row.route == Route::come_home || row.route == Route::local || row.route == Route::traced)
     return Gathered::come_home;
+  if (sends_own_pages(row.nr, args)) return Gathered::come_home;
   plan.set_flags(call_flags(row.nr, args));
   if (std::ranges::find(row.args, ShapeKind::special, &Shape::kind) != row.args.end()) {
     const Gathered result = gather_special(row, plan);

@@ -12,13 +12,18 @@ using namespace dsl;
 
 constexpr std::string_view kRights = "Descriptors in control messages are home's, their bytes pass unchanged.";
 
+constexpr std::string_view kOwnPages =
+    "MSG_ZEROCOPY comes home: the kernel sends from the program's own pages, and tells it when it is done with them.";
+constexpr std::string_view kSends =
+    "Descriptors in control messages are home's, their bytes pass unchanged. MSG_ZEROCOPY comes home.";
+
 constexpr Row kRows[] = {
     home(41, "socket", never, {num, num, num}),
     home(42, "connect", restartable, {fd, addr_in(2), num}),
     home(43, "accept", restartable, {fd, addr_out(2), length}),
-    home(44, "sendto", restartable, {fd, in_by(2), num, num, addr_in(5), num}),
+    home(44, "sendto", restartable, {fd, in_by(2), num, num, addr_in(5), num}, kOwnPages),
     home(45, "recvfrom", restartable, {fd, out_by(2), num, num, addr_out(5), length}),
-    home(46, "sendmsg", restartable, {fd, msg_in, num}, kRights),
+    home(46, "sendmsg", restartable, {fd, msg_in, num}, kSends),
     home(47, "recvmsg", restartable, {fd, msg_out, num}, kRights),
     home(48, "shutdown", never, {fd, num}),
     home(49, "bind", never, {fd, addr_in(2), num}),
@@ -31,7 +36,7 @@ constexpr Row kRows[] = {
     home(55, "getsockopt", never, {fd, num, num, code, code}, "TCP_ZEROCOPY_RECEIVE comes home: it maps pages."),
     home(288, "accept4", restartable, {fd, addr_out(2), length, num}),
     home(299, "recvmmsg", restartable, {fd, msgs_out(2), num, num, both(16)}, kRights),
-    home(307, "sendmmsg", restartable, {fd, msgs_in(2), num, num}, kRights),
+    home(307, "sendmmsg", restartable, {fd, msgs_in(2), num, num}, kSends),
 
     // System V and POSIX message queues, semaphores.
     home(64, "semget", never, {num, num, num}),
