@@ -17,6 +17,7 @@
 #include "homed/node.h"
 #include "homed/peers.h"
 #include "homed/scheduler.h"
+#include "homed/sharing.h"
 #include "lib/base/paths.h"
 
 namespace omig {
@@ -140,6 +141,12 @@ void raise_descriptor_limit() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+awaitable<void> bring_home(Moves& moves, pid_t pid, std::string reason) {
+  log("process {} is brought home: {}", pid, reason);
+  const MoveResult result = co_await moves.migrate(pid, "home", 0);
+  if (!result.ok) log("process {} could not be brought home: {}", pid, result.reason);
+}
+
 // Looks at our processes and guests four times a second, and sees to what follows from it at once.
 awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Scheduler& scheduler) {
   asio::steady_timer timer(d.io);
@@ -153,6 +160,10 @@ awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Scheduler& sch
     if (const i64 now = now_ms(); now >= swept_ms + kSweepEvery_ms) {
       swept_ms = now;
       sweep_ledger(d.config.state_dir);
+      for (const auto& [pid, p] : d.processes.all()) {
+        if (p.where != Where::away) continue;
+        if (const auto reason = why_shared_by_now(pid)) spawn(d, "bringing home", bring_home(moves, pid, *reason));
+      }
     }
     const auto arrived = [&](const VisitorKey& key) {
       const auto it = d.processes.all().find(key.pid);

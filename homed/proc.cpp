@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -115,6 +116,31 @@ std::string_view status_field(std::string_view status, std::string_view name) {
     return line;
   }
   return {};
+}
+
+std::optional<MappingLine> parse_mapping_line(std::string_view line) {
+  MappingLine m;
+  u64 major_number = 0, minor_number = 0;
+  const auto number = [&line](u64* value, int base, char behind) {
+    const auto [next, code] = std::from_chars(line.data(), line.data() + line.size(), *value, base);
+    const size_t used = static_cast<size_t>(next - line.data());
+    if (code != std::errc{} || used == line.size() || *next != behind) return false;
+    line.remove_prefix(used + 1);
+    return true;
+  };
+  if (!number(&m.start, 16, '-') || !number(&m.end, 16, ' ') || line.size() < 5) return std::nullopt;
+  m.writable = line[1] == 'w';
+  m.shared = line[3] == 's';
+  line.remove_prefix(5);
+  if (!number(&m.offset, 16, ' ') || !number(&major_number, 16, ':') || !number(&minor_number, 16, ' '))
+    return std::nullopt;
+  const auto [next, code] = std::from_chars(line.data(), line.data() + line.size(), m.inode);
+  if (code != std::errc{}) return std::nullopt;
+  m.device = makedev(static_cast<unsigned>(major_number), static_cast<unsigned>(minor_number));
+  line.remove_prefix(static_cast<size_t>(next - line.data()));
+  line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+  m.path = line;
+  return m;
 }
 
 u64 stop_number(pid_t pid) {

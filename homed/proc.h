@@ -38,6 +38,15 @@ std::vector<pid_t> list_tids(pid_t pid);
 // "Uid:" -> "1000\t1000\t1000\t1000"; empty if absent.
 std::string_view status_field(std::string_view status, std::string_view name);
 
+// A mapping's line of /proc/PID/maps or smaps: "start-end perms offset major:minor inode   path".
+struct MappingLine {
+  u64 start = 0, end = 0, offset = 0;
+  u64 device = 0, inode = 0;
+  bool writable = false, shared = false;
+  std::string_view path;  // into the line
+};
+std::optional<MappingLine> parse_mapping_line(std::string_view line);
+
 // Of a process that is stopped: another number, never 0, for each stop, even if nobody saw it run in between. Every
 // stop makes each thread give up its CPU once more (do_signal_stop in kernel/signal.c).
 u64 stop_number(pid_t pid);

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <climits>
 #include <vector>
@@ -59,66 +60,74 @@ Reason why_threads(pid_t pid) {
 }
 
 struct Mapping {
-  u64 start = 0;
+  SharedMapping seen;
   std::string range;  // as in the file, "start-end"
-  std::string path;
   std::string flags;  // " rd wr mr mw "
   bool shared = false;
   bool pkey = false;
 
   bool flag(const char* name) const { return flags.find(std::string(" ") + name + " ") != std::string::npos; }
+  // VM_MAYWRITE says what the program could do with mprotect, whatever the mapping's protection is now.
+  bool shared_writable() const { return shared && (flag("mw") || (flag("sh") && flag("wr"))); }
 };
 
+// A mapping's first line.
+std::optional<Mapping> parse_mapping(std::string_view line) {
+  const auto parsed = parse_mapping_line(line);
+  if (!parsed) return std::nullopt;
+  Mapping m;
+  m.seen = {parsed->start, parsed->end, parsed->offset, parsed->device, parsed->inode, std::string(parsed->path)};
+  m.range = std::string(line.substr(0, line.find(' ')));
+  m.shared = parsed->shared;
+  return m;
+}
+
 Reason why_mapping(const Mapping& m, const ReasonsQuery& query) {
-  if (m.start >= kEngineBase && m.start < kEngineEnd) return std::nullopt;  // the engine's own
-  const std::string where = " " + m.range + (m.path.empty() ? "" : " " + m.path);
-  // VM_MAYWRITE says what the program could do with mprotect, whatever the mapping's protection is now.
-  if (m.shared && (m.flag("mw") || (m.flag("sh") && m.flag("wr")))) {
-    if (m.path.starts_with("anon_inode:[io_uring]")) return "io_uring";
-    const bool anonymous = m.path.starts_with("/dev/zero (deleted)") || m.path.starts_with("[anon_shmem") ||
-                           m.path.starts_with("/SYSV") || m.path.starts_with("/memfd:");
-    return anonymous ? "shared anonymous memory" : "shared writable mapping" + where;
-  }
-  if (m.flag("lo") && m.path != "[vdso]") return "locked memory";
+  if (m.seen.start >= kEngineBase && m.seen.start < kEngineEnd) return std::nullopt;  // the engine's own
+  const std::string where = " " + m.range + (m.seen.path.empty() ? "" : " " + m.seen.path);
+  if (m.shared && m.seen.path.starts_with("anon_inode:[io_uring]")) return "io_uring";
+  if (m.flag("lo") && m.seen.path != "[vdso]") return "locked memory";
   if (m.flag("ht")) return "huge-page mapping" + where;
   if (m.flag("um") || m.flag("ui") || (m.flag("uw") && !query.ignore_tracer)) return "userfaultfd";
   if (m.pkey) return "memory protection keys";
-  if ((m.flag("io") || m.flag("pf")) && !m.path.starts_with("[v")) return "device mapping" + where;
+  if ((m.flag("io") || m.flag("pf")) && !m.seen.path.starts_with("[v")) return "device mapping" + where;
   return std::nullopt;
 }
 
 // smaps: a line per mapping that starts with its range, then indented-less "Name: value" lines of it.
-Reason why_memory(pid_t pid, const ReasonsQuery& query) {
+Reason why_memory(pid_t pid, const ReasonsQuery& query, std::vector<SharedMapping>* shared) {
   const auto smaps = read_text_file("/proc/" + std::to_string(pid) + "/smaps", 256 << 20);
   if (!smaps) return "its mappings cannot be read (is it another user's, or not dumpable?)";
   std::string_view rest = *smaps;
   Mapping current;
+  std::vector<SharedMapping> candidates;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
-    const size_t dash = line.find('-');
-    const size_t colon = line.find(':');
     if (line.starts_with("VmFlags:")) {
       current.flags = std::string(line.substr(8)) + " ";
       if (auto reason = why_mapping(current, query)) return reason;
+      if (!current.shared) continue;
+      candidates.push_back(current.seen);
+      candidates.back().writable = current.shared_writable();
     } else if (line.starts_with("ProtectionKey:")) {
       current.pkey = line.find_first_of("123456789") != std::string_view::npos;
-    } else if (dash != std::string_view::npos && dash < colon && line.find(' ') > dash) {
-      current = {};
-      std::from_chars(line.data(), line.data() + dash, current.start, 16);
-      const size_t space = line.find(' ');
-      current.range = line.substr(0, space);
-      current.shared = line.size() > space + 4 && line[space + 4] == 's';
-      // The path is the sixth column.
-      size_t at = 0;
-      for (int column = 0; column < 5 && at < line.size(); ++column) {
-        at = std::min(line.find(' ', at), line.size());
-        at = std::min(line.find_first_not_of(' ', at), line.size());
-      }
-      current.path = line.substr(at);
+    } else if (auto mapping = parse_mapping(line)) {
+      current = std::move(*mapping);
     }
   }
+  // A view that cannot be written belongs to a segment if another view can.
+  std::vector<SharedMapping> segments;
+  for (const SharedMapping& m : candidates) {
+    const bool written = std::ranges::any_of(candidates, [&](const SharedMapping& other) {
+      return other.writable && other.device == m.device && other.inode == m.inode;
+    });
+    if (written) segments.push_back(m);
+  }
+  if (segments.empty()) return std::nullopt;
+  if (auto reason = why_shared(pid, segments)) return reason;
+  if (shared != nullptr) *shared = std::move(segments);
   return std::nullopt;
 }
 
@@ -144,7 +153,7 @@ std::string pid_namespace(const std::string& pid) {
 
 }  // namespace
 
-std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query) {
+std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, std::vector<SharedMapping>* shared) {
   const auto status = read_text_file("/proc/" + std::to_string(pid) + "/status");
   const auto stat = read_stat(pid);
   if (!status || !stat) return "no such process";
@@ -161,7 +170,7 @@ std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query) {
   if (!query.ignore_tracer && tracer != "0" && !tracer.empty()) return "traced by " + std::string(tracer);
   if (auto reason = why_threads(pid)) return reason;
   if (number_at(status_field(*status, "VmLck")) != 0) return "locked memory";
-  return why_memory(pid, query);
+  return why_memory(pid, query, shared);
 }
 
 }  // namespace omig

@@ -7,6 +7,9 @@
 
 #include <optional>
 #include <string>
+#include <vector>
+
+#include "homed/sharing.h"
 
 namespace omig {
 
@@ -16,6 +19,8 @@ struct ReasonsQuery {
 };
 
 // One line that names the reason, or nothing: it can move. A process that does not exist is a reason too.
-std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query = {});
+// `shared`: its segments (sharing.h), every view of them.
+std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query = {},
+                                     std::vector<SharedMapping>* shared = nullptr);
 
 }  // namespace omig

@@ -190,6 +190,15 @@ class Arriving {
     prctl(PR_SET_DUMPABLE, 1);  // else the helper cannot write its own uid_map (GUEST.md 1.2)
   }
 
+  FilePlace place_of(size_t i) {
+    if (there_[i]) return FilePlace::there;
+    if (image_.files[i].segment == image::File::Segment::no)
+      return files_[i].valid() ? FilePlace::empty : FilePlace::none;
+    if (!files_[i]) throw std::runtime_error("no memory for shared memory");
+    segments_[static_cast<i32>(i)] = std::move(files_[i]);
+    return FilePlace::segment;
+  }
+
   void receive() {
     const int fd = options_.conversation.get();
     if (!restore_->receive_ahead(fd) || !send_json(fd, {{"ok", true}}))
@@ -197,11 +206,11 @@ class Arriving {
     if (!receive_image(fd, &image_)) throw std::runtime_error("the source broke off");
     if (image_.header.pid != options_.request.at("pid").get<i32>()) throw std::runtime_error("malformed image");
     std::vector<FilePlace> places;
-    for (size_t i = 0; i < files_.size(); ++i)
-      places.push_back(there_[i] ? FilePlace::there : files_[i].valid() ? FilePlace::empty : FilePlace::none);
+    for (size_t i = 0; i < files_.size(); ++i) places.push_back(place_of(i));
     restore_->place(image_, places);
     fault_point("arrive-placed");
-    if (!restore_->receive_pages(fd, image_)) throw std::runtime_error("the source broke off, or a page did not fit");
+    if (!restore_->receive_pages(fd, image_, segments_))
+      throw std::runtime_error("the source broke off, or a page did not fit");
     tids_ = restore_->make_threads(image_);
     fault_point("arrive-restored");
     if (!send_json(fd, {{"ok", true}})) throw std::runtime_error("the source broke off");
@@ -258,7 +267,8 @@ class Arriving {
         !receive_reply(lead, 1, &reply, &ignored) || reply.ret != 0) {
       throw std::runtime_error("its deputy did not confirm");
     }
-    visit_->adopt(image_, tids_, std::move(listener), std::move(links), std::move(*ear), file_ids_);
+    visit_->adopt(image_, tids_, std::move(listener), std::move(links), std::move(*ear), file_ids_,
+                  std::move(segments_));
     send_json(options_.conversation.get(), {{"ok", true}, {"committed", true}});
     fault_point("arrive-committed");
   }
@@ -268,6 +278,7 @@ class Arriving {
   image::Image image_;
   EngineHead head_{};
   std::vector<Fd> files_;
+  Segments segments_;
   std::vector<bool> there_;  // has the same content on this node
   std::vector<std::optional<FileId>> file_ids_;
   std::unique_ptr<Visit> visit_;

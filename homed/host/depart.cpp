@@ -132,7 +132,8 @@ bool MoveConversation::send_ahead(pid_t pid, WriteTracker tracker, std::string* 
   return answer(&placed, kShipTimeout, reason);
 }
 
-bool MoveConversation::ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics) {
+bool MoveConversation::ship(pid_t pid, const image::Image& image, const SegmentReader& segments, std::string* reason,
+                            PageStatistics* statistics) {
   const auto lost = [&] {
     nlohmann::json last_words;  // it may have said why before it broke off
     if (answer(&last_words, kLastWords, reason)) *reason = fmt::format("{} broke off while the image was sent", node_);
@@ -141,6 +142,11 @@ bool MoveConversation::ship(pid_t pid, const image::Image& image, std::string* r
   if (!send_image(fd_.get(), image)) return lost();
   fault_point("image-sent");
   const PageSink sink = [this](u64 address_of, std::span<u8> bytes) { return send_run(address_of, bytes); };
+  const PageSink segment_sink = [this](u64 address_of, std::span<u8> bytes) {
+    return send_run(address_of | image::kRunSegment, bytes);
+  };
+  const auto& views = image.home_vmas.empty() ? image.vmas : image.home_vmas;
+  if (!send_segments(views, image.files, segments, segment_sink, false, statistics)) return lost();
   const Ranges there = ahead_->sent() & kept(prepared_, image.vmas);
   Ranges gone;
   const PageRequest request{.vmas = image.vmas, .files_there = files_there_, .ahead = &there};
@@ -179,7 +185,7 @@ class Departure {
 
  private:
   bool prepare(std::string* reason) {
-    if (auto why = why_stays(options_.pid)) {
+    if (auto why = why_stays(options_.pid, {}, &shared_)) {
       *reason = *why;
       return false;
     }
@@ -202,7 +208,7 @@ class Departure {
                             head_.magic >> 48, wire::kVersion);
       return false;
     }
-    const Mappings before = read_mappings(options_.pid, &files_);
+    const Mappings before = read_mappings(options_.pid, &files_, shared_);
     if (!before.refusal.empty()) {
       *reason = before.refusal;
       return false;
@@ -283,13 +289,13 @@ class Departure {
     const auto frozen_at = Clock::now();
     if (!freeze_and_capture(reason)) return false;
     fault_point("frozen");
-    if (auto why = why_stays(options_.pid, {.ignore_tracer = true})) {
+    if (auto why = why_stays(options_.pid, {.ignore_tracer = true}, &shared_)) {
       *reason = *why;
       return false;
     }
     if (!same_program(reason) || !map_engine_memory(reason) || !timers_can_leave(reason) || !make_image(reason))
       return false;
-    if (!conversation_.ship(options_.pid, image_, reason, &statistics_)) return false;
+    if (!conversation_.ship(options_.pid, image_, read_from_process(options_.pid), reason, &statistics_)) return false;
     if (!write_engine_memory(reason)) return false;
     fault_point("before-divert");
     for (size_t i = 0; i < process_.threads().size(); ++i) {
@@ -331,14 +337,14 @@ class Departure {
   }
 
   bool make_image(std::string* reason) {
-    Mappings now = read_mappings(options_.pid, &files_);
+    Mappings now = read_mappings(options_.pid, &files_, shared_);
     if (!now.refusal.empty()) {
       *reason = now.refusal;
       return false;
     }
     for (image::Vma& vma : now.vmas) {
       if (vma.file < static_cast<i32>(files_offered_)) continue;
-      if (!last_attempt_) {
+      if (!last_attempt_ || (vma.flags & image::kSegment) != 0) {
         *reason = kMappedMeanwhile;
         return false;
       }
@@ -372,6 +378,12 @@ class Departure {
     image_.threads = process_.threads();
     for (image::Thread& t : image_.threads) t.shown = shown_at_home(options_.pid, t.tid, ledger);
     image_.files = files_.files();
+    std::vector<FileIdentity> segments;
+    for (const image::File& f : image_.files) {
+      if (f.segment != image::File::Segment::no) segments.push_back({f.home_device, f.home_inode, name_of_file(f.path)});
+    }
+    if (!segments.empty()) image_.segment_fds = descriptors_of(options_.pid, segments);
+    h.segment_fds = static_cast<u32>(image_.segment_fds.size());
     h.vmas = static_cast<u32>(image_.vmas.size());
     h.threads = static_cast<u32>(image_.threads.size());
     return true;
@@ -450,6 +462,7 @@ class Departure {
   const DepartOptions& options_;
   const bool last_attempt_;
   FileCatalogue files_;
+  std::vector<SharedMapping> shared_;
   size_t files_offered_ = 0;
   EngineHead head_{};
   MoveConversation conversation_;

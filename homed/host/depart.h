@@ -7,6 +7,7 @@
 
 #include "homed/host/freeze.h"
 #include "homed/host/pages.h"
+#include "homed/host/segments.h"
 #include "homed/host/source.h"
 #include "lib/link/peer.h"
 
@@ -46,7 +47,8 @@ class MoveConversation {
   // Always before ship().
   bool send_ahead(pid_t pid, WriteTracker tracker, std::string* reason, PageStatistics* statistics);
   // Ships a frozen process. `expect_ready`: until the target has it in place.
-  bool ship(pid_t pid, const image::Image& image, std::string* reason, PageStatistics* statistics);
+  bool ship(pid_t pid, const image::Image& image, const SegmentReader& segments, std::string* reason,
+            PageStatistics* statistics);
   // Waits for the target's last word.
   bool wait_committed(std::string* reason);
 

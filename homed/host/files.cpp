@@ -95,6 +95,16 @@ i32 FileCatalogue::nameless(const MapsLine& line, u64 size_bytes) {
   return index;
 }
 
+i32 FileCatalogue::segment(const MapsLine& line, u64 size_bytes, const Segment& segment) {
+  const i32 index = nameless(line, size_bytes);
+  image::File& file = files_[static_cast<size_t>(index)];
+  file.sha256_hex.clear();
+  file.segment = segment.named ? image::File::Segment::file : image::File::Segment::memory;
+  file.home_device = segment.file.device;
+  file.home_inode = segment.file.inode;
+  return index;
+}
+
 const image::File* FileCatalogue::find(FileId id) const {
   const auto known = by_id_.find(id);
   return known == by_id_.end() ? nullptr : &files_[static_cast<size_t>(known->second)];

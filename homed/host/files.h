@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "homed/host/proc.h"
+#include "homed/sharing.h"
 #include "lib/image/image.h"
 #include "lib/link/peer.h"
 
@@ -38,6 +39,8 @@ class FileCatalogue {
   // Makes a known file (from an image) findable by the id it has on this node. Returns its index.
   i32 adopt(const image::File& file, std::optional<FileId> id);
   const image::File* find(FileId id) const;  // nullptr: not known
+  // A segment's file: as nameless(), and marked as what it is.
+  i32 segment(const MapsLine& line, u64 size_bytes, const Segment& segment);
   // A file without a name that could be opened (unlinked, a memfd): nobody's copy will do. At least so large.
   i32 nameless(const MapsLine& line, u64 size_bytes);
 

@@ -164,6 +164,10 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
     answer(n.id, -EBADF);
     return;
   }
+  if (const char* reason = needs_segments_home(*t->guest, *row, args); reason != nullptr) {
+    request_home(t, n.id, reason);
+    return;
+  }
   if (row->route == syscalls::Route::special && special(t, n, *row, args, buffers)) return;
   forward(t, n, *row, args, before, buffers);
 }
@@ -238,6 +242,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   t->sleep_deadline_ns = 0;
   if (row.nr == SYS_getdents64) value = hide_engine_entries(*t, args, value);
   complete_usage(*t, row.nr, args, value);
+  note_opened(*t, row.nr, value);
   if ((reply.flags & wire::kReplySigpipe) != 0) {
     siginfo_t info{};
     info.si_signo = SIGPIPE;

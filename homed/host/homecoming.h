@@ -38,6 +38,7 @@ class Homecoming {
     plan_ = image::plan_layout(guest_.home_vmas, image_.vmas, guest_.pins);
     if (guest_.home_dirty && !discard()) return broken(reason);
     guest_.home_dirty = true;
+    if (!return_segments(reason, statistics)) return false;
     if (!edit(reason) || !send_memory(reason, statistics) || !protect(reason)) return false;
     if (!set_memory_map(reason) || !set_actions(reason)) return false;
     if (!hand_over_state(reason)) return false;
@@ -81,9 +82,38 @@ class Homecoming {
   bool discard() {
     for (const image::Vma& v : guest_.home_vmas) {
       if (v.kind != image::VmaKind::anonymous && v.kind != image::VmaKind::file) continue;
-      if ((v.flags & image::kSharedReadOnly) == 0) call(SYS_madvise, {v.start, v.bytes(), MADV_DONTNEED});
+      if ((v.flags & (image::kSharedReadOnly | image::kSegment)) == 0)
+        call(SYS_madvise, {v.start, v.bytes(), MADV_DONTNEED});
     }
     return true;
+  }
+
+  // Before the layout changes: home still maps all of them as it did when the program left.
+  bool return_segments(std::string* reason, PageStatistics* statistics) {
+    if (guest_.segments.empty()) return true;
+    long error = 0;
+    const auto access = [&](u64 added) {
+      for (const image::Vma& v : guest_.home_vmas) {
+        const bool view = (v.flags & image::kSegment) != 0 && (v.flags & image::kSharedReadOnly) == 0;
+        if (!view || (v.prot & PROT_WRITE) != 0 || error < 0) continue;
+        error = call(SYS_mprotect, {v.start, v.bytes(), v.prot | added});
+      }
+      return error >= 0;
+    };
+    const PageSink sink = [&](u64 address, std::span<u8> bytes) { return write_home(address, bytes); };
+    if (!access(PROT_READ | PROT_WRITE)) return failed(reason, "shared memory", error);
+    if (!send_segments(guest_.home_vmas, image_.files, read_from(guest_.segments), sink, true, statistics))
+      return broken(reason);
+    return access(0) || failed(reason, "shared memory", error);
+  }
+
+  bool write_home(u64 address, std::span<u8> bytes) {
+    const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
+    u8* head = bytes.data() - sizeof frame - sizeof address;
+    static_assert(sizeof frame + sizeof address <= kPageHeadroom);
+    memcpy(head, &frame, sizeof frame);
+    memcpy(head + sizeof frame, &address, sizeof address);
+    return send_bytes(lead_->link.get(), head, sizeof frame + sizeof address + bytes.size());
   }
 
   bool edit(std::string* reason) {
@@ -106,6 +136,13 @@ class Homecoming {
           guest_.pins = image::moved_pin(guest_.pins, e.from, e.bytes, e.start);
           reprotect_.push_back({e.start, e.bytes, e.prot});
         }
+      } else if (e.kind == image::EditKind::view_segment) {
+        // Of nothing: a second view of shared memory (mremap(2)).
+        result = call(SYS_mremap, {e.from, 0, e.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, e.start});
+        if (result >= 0) {
+          result = 0;
+          reprotect_.push_back({e.start, e.bytes, e.prot});
+        }
       } else {
         reprotect_.push_back({e.start, e.bytes, e.prot});
       }
@@ -124,12 +161,7 @@ class Homecoming {
       if (at < plan_.result.size() && opened_ != plan_.result[at].start && writable_first(plan_.result[at], &error) < 0)
         return false;
       if (at < plan_.result.size()) take_memory(address, plan_.result[at].end);
-      const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
-      u8* head = bytes.data() - sizeof frame - sizeof address;
-      static_assert(sizeof frame + sizeof address <= kPageHeadroom);
-      memcpy(head, &frame, sizeof frame);
-      memcpy(head + sizeof frame, &address, sizeof address);
-      return send_bytes(lead_->link.get(), head, sizeof frame + sizeof address + bytes.size());
+      return write_home(address, bytes);
     };
     const u64 kept_from = page_down(guest_.header.mm.arg_start), kept_to = page_up(guest_.header.mm.env_end);
     const PageRequest request{plan_.result, there, Range(kept_from, kept_to)};

@@ -177,6 +177,8 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   image->home_vmas = guest.home_vmas;
   image->files = guest.files.files();
   image->pins = guest.pins;
+  image->segment_fds.assign(guest.segment_fds.begin(), guest.segment_fds.end());
+  image->header.segment_fds = static_cast<u32>(image->segment_fds.size());
   image->header.pins = static_cast<u32>(image->pins.size());
   image->header.vmas = static_cast<u32>(image->vmas.size());
   image->header.home_vmas = static_cast<u32>(image->home_vmas.size());
@@ -193,7 +195,7 @@ void Visit::discard_home_memory() {
   std::vector<std::pair<u64, u64>> runs;
   for (const image::Vma& v : guest.home_vmas) {
     if ((v.kind != image::VmaKind::anonymous && v.kind != image::VmaKind::file) ||
-        (v.flags & image::kSharedReadOnly) != 0)
+        (v.flags & (image::kSharedReadOnly | image::kSegment)) != 0)
       continue;
     const u64 end = v.start <= keep_from && keep_from < v.end ? keep_from : v.end;
     if (!runs.empty() && runs.back().second == v.start) {
@@ -338,7 +340,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   std::erase_if(image.pins, [&](const image::Pin& p) { return p.file >= static_cast<i32>(offered.size()); });
   image.header.pins = static_cast<u32>(image.pins.size());
   fault_point("relay-captured");
-  moved = moved && conversation.ship(guest->pid, image, &report.reason, &statistics);
+  moved = moved && conversation.ship(guest->pid, image, read_from(guest->segments), &report.reason, &statistics);
   if (moved) {
     {
       const std::lock_guard lock(mutex_);

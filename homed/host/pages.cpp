@@ -203,6 +203,7 @@ bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, Pag
   const std::vector<MapsLine> lines = read_maps(pid);
   for (const image::Vma& vma : request.vmas) {
     if (vma.kind != image::VmaKind::anonymous && vma.kind != image::VmaKind::file) continue;
+    if ((vma.flags & image::kSegment) != 0) continue;  // segments.h
     const bool readable = (vma.prot & PROT_READ) != 0;
     const bool keep = vma.start < request.keep_zeros.upper() && vma.end > request.keep_zeros.lower();
     const bool file_there = vma.file >= 0 && static_cast<size_t>(vma.file) < request.files_there.size() &&

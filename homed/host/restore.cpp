@@ -139,9 +139,9 @@ void Restore::place(const image::Image& image, const std::vector<FilePlace>& fil
   for (const Range& r : leaves) ops.push_back(op(SYS_munmap, r.lower(), r.upper() - r.lower()));
   for (const image::Vma& v : image.vmas) {
     // Nobody could write shipped pages into a shared mapping that is read-only: that one is memory here.
-    const bool shared = (v.flags & image::kSharedReadOnly) != 0;
+    const bool shared = (v.flags & (image::kSharedReadOnly | image::kSegment)) != 0;
     const FilePlace place = v.kind == image::VmaKind::file ? files[static_cast<size_t>(v.file)] : FilePlace::none;
-    if (place == FilePlace::there || (place == FilePlace::empty && !shared)) {
+    if (place == FilePlace::there || place == FilePlace::segment || (place == FilePlace::empty && !shared)) {
       const u64 sharing = shared ? MAP_SHARED : MAP_PRIVATE;
       ops.push_back(op(SYS_mmap, v.start, v.bytes(), v.prot, sharing | MAP_FIXED, static_cast<u64>(kCellFiles + v.file),
                        v.offset));
@@ -212,7 +212,7 @@ class PagePlacer {
 }  // namespace
 
 // One warm buffer, filled with whatever has come, headers and pages alike (KERNEL.md 6).
-bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone) {
+bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, const PlaceSegment& place_segment) {
   PagePlacer placer(cell_.guest, vmas);
   std::vector<u8> buffer(256 * 1024);
   image::PageRun run;  // what of it has not come yet
@@ -225,7 +225,10 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
       if (run.bytes > 0) {
         const size_t part = std::min<size_t>(run.bytes, have - at);
         if (part == 0) break;
-        if (!placer.place(run.address, buffer.data() + at, part)) return false;
+        const bool placed = (run.address & image::kRunSegment) != 0
+                                ? place_segment(run.address & ~image::kRunSegment, {buffer.data() + at, part})
+                                : placer.place(run.address, buffer.data() + at, part);
+        if (!placed) return false;
         run.address += part;
         run.bytes -= part;
         at += part;
@@ -235,9 +238,10 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
       memcpy(&run, buffer.data() + at, sizeof run);
       at += sizeof run;
       if (run.bytes == 0) return at == have;
-      const u64 address = run.address & ~image::kRunGone;
+      const u64 address = run.address & ~(image::kRunGone | image::kRunSegment);
       if ((address | run.bytes) % kPageSize != 0 || run.bytes > (1ull << 47) || address > (1ull << 47)) return false;
-      if (address == run.address) continue;
+      if ((run.address & image::kRunSegment) != 0 && !place_segment) return false;
+      if ((run.address & image::kRunGone) == 0) continue;
       if (gone == nullptr) return false;
       *gone += Range(address, address + run.bytes);
       run.bytes = 0;
@@ -247,9 +251,12 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
   }
 }
 
-bool Restore::receive_pages(int fd, const image::Image& image) {
+bool Restore::receive_pages(int fd, const image::Image& image, const Segments& segments) {
   Ranges gone;
-  if (!receive_runs(fd, image.vmas, &gone)) return false;
+  const PlaceSegment place_segment = [&](u64 address, std::span<const u8> bytes) {
+    return place_in_segment(segments, image.home_vmas, address, bytes);
+  };
+  if (!receive_runs(fd, image.vmas, &gone, place_segment)) return false;
   gone &= kept(ready_, image.vmas);
   std::vector<BatchOp> ops;
   for (const Range& r : gone) ops.push_back(op(SYS_madvise, r.lower(), r.upper() - r.lower(), MADV_DONTNEED));

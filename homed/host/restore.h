@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "homed/host/cell.h"
-#include "homed/host/pages.h"
+#include "homed/host/segments.h"
 #include "lib/image/image.h"
 
 namespace omig::host {
 
-// What a guest's room has of a file: the same content, an empty one of its size that will be filled, or nothing.
-enum class FilePlace { there, empty, none };
+// What a guest's room has of a file: the same content, an empty one of its size that will be filled, a segment's memfd,
+// or nothing.
+enum class FilePlace { there, empty, segment, none };
 
 class Restore {
  public:
@@ -27,7 +28,7 @@ class Restore {
   bool receive_ahead(int fd);
   void place(const image::Image& image, const std::vector<FilePlace>& files);
   // Reads PageRuns from `fd` until the end mark. False: the sender is gone or sent nonsense.
-  bool receive_pages(int fd, const image::Image& image);
+  bool receive_pages(int fd, const image::Image& image, const Segments& segments);
   // Makes the other threads, stopped. home tid -> tid here.
   std::map<i32, pid_t> make_threads(const image::Image& image);
   // Kernel registrations of every thread and the process' signal actions; `image.threads` must be complete by now.
@@ -38,7 +39,8 @@ class Restore {
   void load_registers(const image::Image& image, const std::map<i32, pid_t>& tids);
 
  private:
-  bool receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone);
+  using PlaceSegment = std::function<bool(u64 address, std::span<const u8> bytes)>;
+  bool receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, const PlaceSegment& place_segment = {});
   void batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running = {});
 
   Cell& cell_;

@@ -304,10 +304,10 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
     resume(t);
     return;
   }
-  if (leaves_core(t, signal)) {
+  if (dies_at_home(t, signal)) {
     t.fatal = info;
     t.frozen = true;
-    request_home(find_thread(t.tid), 0, fmt::format("signal {} ends it with a core", signal));
+    request_home(find_thread(t.tid), 0, fmt::format("signal {} ends it", signal));
     return;
   }
   if (signal == SIGSTOP) note_stop(*t.guest, ours ? 0 : SIGSTOP);
@@ -318,9 +318,13 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
 }
 
 // Where home's limits ask for a core, the process dies at home: its kernel writes what it would have written natively.
-bool Visit::leaves_core(const GuestThread& t, int signal) {
-  return (wire::kDumpingSignals & bit(signal)) != 0 && !t.guest->dies_here && t.guest->header.account.wants_core() &&
-         acts_by_default(t, signal);
+// So does one whose shared mappings of files must reach the files.
+bool Visit::dies_at_home(const GuestThread& t, int signal) {
+  constexpr u64 kSurvived = kIgnoredByDefault | bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
+  if (t.guest->dies_here || (kSurvived & bit(signal)) != 0 || !acts_by_default(t, signal)) return false;
+  if ((wire::kDumpingSignals & bit(signal)) != 0 && t.guest->header.account.wants_core()) return true;
+  const std::lock_guard lock(t.guest->files_mutex);
+  return has_file_segment(*t.guest);
 }
 
 // A guest's process group is always orphaned here, and the kernel does not stop such a group by a terminal's signals.

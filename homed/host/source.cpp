@@ -56,9 +56,34 @@ u64 readable_bytes(int mem, const MapsLine& line) {
   return good * kPageSize;
 }
 
+// Whether the line is a view of a segment, and which.
+bool segment_view(pid_t pid, const MapsLine& line, int mem, FileCatalogue* files, std::span<const SharedMapping> shared,
+                  image::Vma* vma) {
+  const image::File* known = files->find({line.device, line.inode});
+  const auto at_home = std::ranges::find(shared, line.start, &SharedMapping::start);
+  vma->flags |= image::kSegment;
+  vma->kind = image::VmaKind::file;
+  vma->offset = line.offset;
+  if (at_home != shared.end()) {
+    const auto segment = segment_of(pid, *at_home);
+    if (!segment) return false;
+    vma->file = files->segment(line, line.offset + readable_bytes(mem, line), *segment);
+    if (!at_home->writable) vma->flags |= image::kSharedReadOnly;
+    return true;
+  }
+  if (known != nullptr && known->segment != image::File::Segment::no) {
+    vma->file = files->nameless(line, 0);
+    return true;
+  }
+  vma->flags &= ~image::kSegment;
+  vma->kind = image::VmaKind::anonymous;
+  vma->offset = 0;
+  return false;
+}
+
 }  // namespace
 
-Mappings read_mappings(pid_t pid, FileCatalogue* files) {
+Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMapping> shared) {
   Mappings result;
   std::set<FileId> nameless;
   Fd mem;
@@ -83,6 +108,11 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files) {
       vma.flags |= image::kGrowsDown;
     } else if (line.inode != 0 || line.shared) {
       if (line.shared) {
+        if (!mem) mem = Fd(open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
+        if (segment_view(pid, line, mem.get(), files, shared, &vma)) {
+          result.vmas.push_back(vma);
+          continue;
+        }
         if ((line.prot & PROT_WRITE) != 0 || line.inode == 0) {
           result.refusal = fmt::format("shared writable mapping {:x} {}", line.start, line.path);
           return result;
@@ -109,17 +139,22 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files) {
 
 nlohmann::json files_to_json(std::span<const image::File> files) {
   nlohmann::json list = nlohmann::json::array();
-  for (const image::File& f : files) list.push_back({f.path, f.size_bytes, f.sha256_hex});
+  for (const image::File& f : files)
+    list.push_back({f.path, f.size_bytes, f.sha256_hex, static_cast<u32>(f.segment), f.home_device, f.home_inode});
   return list;
 }
 
 bool files_from_json(const nlohmann::json& json, std::vector<image::File>* files) {
   if (!json.is_array() || json.size() > kMaxVmas) return false;
   for (const auto& item : json) {
-    if (!item.is_array() || item.size() != 3 || !item[0].is_string() || !item[1].is_number_unsigned() ||
-        !item[2].is_string())
+    if (!item.is_array() || item.size() != 6 || !item[0].is_string() || !item[1].is_number_unsigned() ||
+        !item[2].is_string() || !item[3].is_number_unsigned() || item[3].get<u64>() > 2 ||
+        !item[4].is_number_unsigned() || !item[5].is_number_unsigned())
       return false;
-    files->push_back({item[0].get<std::string>(), item[1].get<u64>(), item[2].get<std::string>()});
+    const auto segment = static_cast<image::File::Segment>(item[3].get<u32>());
+    if (segment != image::File::Segment::no && item[1].get<u64>() > kMostSegmentBytes) return false;
+    files->push_back({item[0].get<std::string>(), item[1].get<u64>(), item[2].get<std::string>(), segment,
+                      item[4].get<u64>(), item[5].get<u64>()});
   }
   return true;
 }
@@ -134,6 +169,7 @@ bool send_image(int fd, const image::Image& image) {
   append(image.vmas.data(), image.vmas.size() * sizeof(image::Vma));
   append(image.home_vmas.data(), image.home_vmas.size() * sizeof(image::Vma));
   append(image.pins.data(), image.pins.size() * sizeof(image::Pin));
+  append(image.segment_fds.data(), image.segment_fds.size() * sizeof(i32));
   append(image.threads.data(), image.threads.size() * sizeof(image::Thread));
   append(image.pending.data(), image.pending.size() * sizeof(image::Pending));
   return write_all(fd, bytes.data(), bytes.size());
@@ -160,16 +196,18 @@ bool receive_image(int fd, image::Image* image) {
   if (!read_exactly(fd, &image->header, sizeof image->header)) return false;
   const image::Header& h = image->header;
   if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.home_vmas > kMaxVmas ||
-      h.pending > kMaxPending || h.pins > kMaxVmas || h.auxv_bytes > sizeof h.auxv)
+      h.pending > kMaxPending || h.pins > kMaxVmas || h.segment_fds > kMaxVmas || h.auxv_bytes > sizeof h.auxv)
     return false;
   image->vmas.resize(h.vmas);
   image->home_vmas.resize(h.home_vmas);
   image->pins.resize(h.pins);
+  image->segment_fds.resize(h.segment_fds);
   image->threads.resize(h.threads);
   image->pending.resize(h.pending);
   if (!read_exactly(fd, image->vmas.data(), h.vmas * sizeof(image::Vma)) ||
       !read_exactly(fd, image->home_vmas.data(), h.home_vmas * sizeof(image::Vma)) ||
       !read_exactly(fd, image->pins.data(), h.pins * sizeof(image::Pin)) ||
+      !read_exactly(fd, image->segment_fds.data(), h.segment_fds * sizeof(i32)) ||
       !read_exactly(fd, image->threads.data(), h.threads * sizeof(image::Thread)) ||
       !read_exactly(fd, image->pending.data(), h.pending * sizeof(image::Pending))) {
     return false;

@@ -20,7 +20,8 @@ struct Mappings {
   std::string refusal;           // not empty: a mapping that cannot travel, in words
 };
 
-Mappings read_mappings(pid_t pid, FileCatalogue* files);
+// `shared`: at home, the segments among them (reasons.h). A guest's are known to `files`.
+Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMapping> shared = {});
 
 // The file list as JSON and back.
 nlohmann::json files_to_json(std::span<const image::File> files);

@@ -65,6 +65,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     case SYS_rt_sigqueueinfo:
     case SYS_rt_tgsigqueueinfo: return special_kill(t, n);
     case SYS_mmap: return special_mmap(t, n);
+    case SYS_msync: answer_continue(n.id); return true;  // of a file that home has: see needs_segments_home
     case SYS_rt_sigaction: return special_sigaction(t, n);
     case SYS_prctl: return special_prctl(t, n);
     case SYS_close_range: return special_close_range(t, n);
@@ -383,7 +384,9 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
       resume(*t);
     });
   };
-  if ((flags & kNeverAway) != 0 || shares_oddly) {
+  // One that vfork makes executes a program, and uses the memory as long as its parent stands still.
+  const bool shares_memory = !thread && (flags & CLONE_VFORK) == 0 && !t->guest->segments.empty();
+  if ((flags & kNeverAway) != 0 || shares_oddly || shares_memory) {
     // The call is skipped and its registers rewound, then the process goes home and executes it there.
     on_tracer([&] {
       user_regs_struct regs{};
@@ -396,7 +399,8 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
       set_registers(t->tid, regs);
       t->frozen = true;  // it does not run again here: the freeze finds it stopped
     });
-    request_home(t, 0, "needs clone with namespaces or shared tables");
+    request_home(t, 0,
+                 shares_memory ? "a child would share its memory" : "needs clone with namespaces or shared tables");
     return;
   }
   begin_call(*t, false);

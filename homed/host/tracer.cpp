@@ -97,7 +97,7 @@ std::shared_ptr<Guest> Visit::find_guest(i32 home_pid) {
 }
 
 void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links,
-                  Arrival ear, const std::vector<std::optional<FileId>>& file_ids) {
+                  Arrival ear, const std::vector<std::optional<FileId>>& file_ids, Segments segments) {
   auto guest = std::make_shared<Guest>(options_.state_dir);
   guest->home_pid = image.header.pid;
   guest->pid = cell_.guest;
@@ -108,6 +108,8 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   for (const image::Pin& p : guest->pins)
     if (p.aside()) guest->next_pin = std::max(guest->next_pin, p.address + p.bytes);
   for (size_t i = 0; i < image.files.size(); ++i) guest->files.adopt(image.files[i], file_ids[i]);
+  guest->segments = std::move(segments);
+  guest->segment_fds.insert(image.segment_fds.begin(), image.segment_fds.end());
   guest->ear_tid = ear.hello.tid;
   guest->guard_first = ear.hello.guard_first;
   guest->guard_last = ear.hello.guard_last;

@@ -32,12 +32,14 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
 #include "homed/host/cell.h"
 #include "homed/host/channel.h"
 #include "homed/host/depart.h"
+#include "homed/host/segments.h"
 #include "homed/host/source.h"
 #include "homed/host/usage.h"
 #include "lib/syscalls/marshal.h"
@@ -125,7 +127,9 @@ struct Guest {
   std::vector<image::Pin> pins;
   u64 next_pin = kPinsAddress;
   std::vector<image::Vma> home_vmas;
-  image::Header header;  // mm, auxv, limits as they were
+  Segments segments;
+  std::set<i32> segment_fds;  // under mutex_: home's descriptors of segments' files
+  image::Header header;       // mm, auxv, limits as they were
   std::string command;
   CpuMeter cpu;
   SteadyClock::time_point since = SteadyClock::now();
@@ -167,7 +171,7 @@ class Visit {
   Cell& cell() { return cell_; }
   // Takes over a restored guest and its links; nothing runs yet.
   void adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links,
-             Arrival ear, const std::vector<std::optional<FileId>>& file_ids);
+             Arrival ear, const std::vector<std::optional<FileId>>& file_ids, Segments segments);
   // Home's copy of the memory is given back: the program lives here now. Before run().
   void discard_home_memory();
   void take_pending_from_home(const std::vector<image::Pending>& pending);
@@ -201,7 +205,7 @@ class Visit {
   std::shared_ptr<GuestThread> queue_process(Guest& guest, const siginfo_t& info);
   void deliver_thread(GuestThread& t, siginfo_t info);
   void on_signal_stop(GuestThread& t, int signal);
-  bool leaves_core(const GuestThread& t, int signal);
+  bool dies_at_home(const GuestThread& t, int signal);
   int stop_instead(GuestThread& t, int signal);
   void note_stop(Guest& guest, int to_tell);
   void on_group_stop(GuestThread& t);
@@ -245,6 +249,10 @@ class Visit {
   // special.cpp: true when it has answered; false: forward it like any other.
   bool special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, u64 args[6],
                WorkerBuffers& buffers);
+  // Why the call cannot be made here with segments in use; nullptr: it can.
+  const char* needs_segments_home(Guest& guest, const syscalls::Row& row, const u64 args[6]);
+  bool has_file_segment(const Guest& guest) const;  // files_mutex held
+  void note_opened(GuestThread& t, u32 nr, i64 fd);
   bool special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   void pin_file(GuestThread& t, const seccomp_notif& n, const struct stat& home_file, int copy);

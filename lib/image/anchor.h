@@ -15,9 +15,9 @@ namespace omig {
 inline constexpr u64 kEngineBase = 0x480000000000;     // where the engine's image is linked
 inline constexpr u64 kAnchorAddress = 0x480000100000;  // one page, read-write
 inline constexpr u64 kSlotsAddress =
-    0x480100000000;  // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
+    0x480100000000;                             // slot i has the window [kSlotsAddress + i * kSlotWindow, +kSlotWindow)
 inline constexpr u64 kSlotWindow = 0x10000000;  // 256 MiB of address space: block, stack, scratch
-inline constexpr u32 kMaxSlots = 1024;           // threads of one process that may be away together
+inline constexpr u32 kMaxSlots = 1024;          // threads of one process that may be away together
 // Files that the guest maps while it is away are mapped here at home, too, so that they are there when it comes back
 // (image.h, Pin).
 inline constexpr u64 kPinsAddress = kSlotsAddress + (kMaxSlots + 1) * kSlotWindow;

@@ -25,6 +25,7 @@ enum class VmaKind : u32 {
 
 inline constexpr u32 kGrowsDown = 1;
 inline constexpr u32 kSharedReadOnly = 2;
+inline constexpr u32 kSegment = 4;  // of shared memory that this process alone uses (homed/sharing.h)
 
 struct Vma {
   u64 start = 0;
@@ -42,6 +43,12 @@ struct File {
   std::string path;  // as home knows it
   u64 size_bytes = 0;
   std::string sha256_hex;  // empty: nobody else's copy will do (it was mapped while away)
+  enum class Segment : u32 {
+    no = 0,
+    memory = 1,  // nobody can see it but through the mapping
+    file = 2,    // what is written to it must be in home's file when the mapping ends
+  } segment = Segment::no;
+  u64 home_device = 0, home_inode = 0;  // of a segment, as stat(2) says at home
 };
 
 // A file that was mapped while away. Home has mapped the same bytes of it aside at once: that keeps the file, whatever
@@ -104,7 +111,7 @@ struct Header {
   u32 auxv_bytes = 0;
   i32 pid = 0;
   u32 pins = 0;
-  u32 reserved = 0;
+  u32 segment_fds = 0;
   u32 actions_known = 0;  // 1: `actions` is valid (a guest moves on); 0: the ear brings them (departure from home)
   MmMap mm;
   u8 auxv[512] = {};
@@ -121,14 +128,15 @@ struct Image {
   std::vector<Vma> vmas;
   std::vector<Vma> home_vmas;  // what home has kept; file numbers as in `files`
   std::vector<Pin> pins;
+  std::vector<i32> segment_fds;  // home's descriptors of segments' files
   std::vector<Thread> threads;
   std::vector<Pending> pending;
   std::vector<File> files;
 };
 
 // A run of pages on the wire, with its bytes behind it; zero bytes ends the image. kRunGone in its address: pages that
-// were sent ahead are not there any more, no bytes follow.
-inline constexpr u64 kRunGone = 1;
+// were sent ahead are not there any more, no bytes follow. kRunSegment: bytes of a segment, at home's address for them.
+inline constexpr u64 kRunGone = 1, kRunSegment = 2;
 struct PageRun {
   u64 address = 0;
   u64 bytes = 0;

@@ -47,6 +47,16 @@ u64 take_pin(std::vector<Pin>* pins, const Vma& g) {
   return 0;
 }
 
+// Where home views what `g` views of a segment; 0: nowhere.
+u64 view_of(const std::vector<Vma>& home, const Vma& g) {
+  for (const Vma& h : home) {
+    const bool has = h.kind == VmaKind::file && h.file == g.file && (h.flags & kSegment) != 0 && h.offset <= g.offset &&
+                     g.offset < h.offset + h.bytes();
+    if (has) return h.start + (g.offset - h.offset);
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::vector<Pin> moved_pin(std::span<const Pin> pins, u64 from, u64 bytes, u64 to) {
@@ -79,6 +89,7 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
   cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
 
   LayoutPlan plan;
+  std::vector<Edit> views;  // first: what they are views of may be unmapped by the others
   std::size_t hi = 0, gi = 0;
   for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
     const u64 start = cuts[i], end = cuts[i + 1];
@@ -101,6 +112,11 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
       append(&plan.result, g);
       continue;
     }
+    if (const u64 from = (g.flags & kSegment) != 0 ? view_of(home, g) : 0; from != 0) {
+      views.push_back({EditKind::view_segment, start, end - start, g.prot, g.flags, from});
+      append(&plan.result, g);
+      continue;
+    }
     g.kind = VmaKind::anonymous;
     g.file = -1;
     g.offset = 0;
@@ -108,6 +124,7 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
     plan.edits.push_back({EditKind::map_anonymous, start, end - start, g.prot, g.flags});
     append(&plan.result, g);
   }
+  plan.edits.insert(plan.edits.begin(), views.begin(), views.end());
   return plan;
 }
 

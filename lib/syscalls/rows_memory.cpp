@@ -13,14 +13,16 @@ constexpr std::string_view kKeys = "Protection keys are not carried.";
 constexpr std::string_view kNuma = "Memory policy is a matter of home's nodes.";
 
 constexpr Row kRows[] = {
-    special(
-        9, "mmap", never, {num, num, num, num, fd, num},
-        "Private anonymous memory is local. A private file mapping is made from home's file; shared ones come home."),
+    special(9, "mmap", never, {num, num, num, num, fd, num},
+            "Private anonymous memory is local. A private file mapping is made from home's file; shared ones are made "
+            "at home, and "
+            "travel from there as long as one process alone uses them."),
     local(10, "mprotect"),
     local(11, "munmap"),
     local(12, "brk"),
     local(25, "mremap"),
-    local(26, "msync"),
+    special(26, "msync", never, {},
+            "Local, but for a shared mapping of a file: the program goes home, and so does what it has written."),
     local(27, "mincore"),
     local(28, "madvise"),
     come_home(29, "shmget", kShared),

@@ -68,7 +68,7 @@ const std::vector<RealProgram>& real_programs() {
       {"zstd", "zstd", {"bash", "encode.sh", "zstd"}},
       {"bzip2", "bzip2", {"bash", "encode.sh", "bzip2"}},
       {"java", "javac", {"bash", "java.sh", "-XX:-UsePerfData"}},
-      {"java_perfdata", "javac", {"bash", "java.sh"}, true, "shared"},
+      {"java_perfdata", "javac", {"bash", "java.sh"}},
       {"postgres", "pgbench", {"bash", "postgres.sh"}, true, "shared"},
       {"openmpi", "mpicc", {"bash", "mpi.sh"}, true, "shared"},
       {"qemu", "qemu-x86_64-static", {"bash", "render.sh", "qemu", "portable.c"}},

@@ -101,6 +101,21 @@ TEST(Layout, APinThatAnAttemptHasMovedIsFoundWhereItIs) {
   EXPECT_EQ(plan.edits[0].from, 50 * kPage);
 }
 
+TEST(Layout, ASegmentThatTheGuestHasMovedIsViewedBeforeItsOldPlaceGoes) {
+  Vma home = vma(10, 8, kRw, 0, 0), guest = vma(40, 2, PROT_READ, 0, 3);
+  home.flags = guest.flags = kSegment;
+  const LayoutPlan plan = plan_layout({home}, {guest});
+  ASSERT_EQ(plan.edits.size(), 2u);
+  EXPECT_EQ(plan.edits[0].kind, EditKind::view_segment);
+  EXPECT_EQ(plan.edits[0].start, 40 * kPage);
+  EXPECT_EQ(plan.edits[0].from, 13 * kPage);
+  EXPECT_EQ(plan.edits[0].prot, static_cast<u32>(PROT_READ));
+  EXPECT_EQ(plan.edits[1].kind, EditKind::unmap);
+  ASSERT_EQ(plan.result.size(), 1u);
+  EXPECT_EQ(plan.result[0].kind, VmaKind::file);
+  EXPECT_EQ(plan.result[0].flags, kSegment);
+}
+
 TEST(Layout, TheVdsoStaysHomesOwn) {
   Vma there = vma(100, 2, PROT_READ | PROT_EXEC), here = vma(200, 2, PROT_READ | PROT_EXEC);
   there.kind = here.kind = VmaKind::vdso;
