@@ -198,8 +198,11 @@ class Departure {
     u64 magic = 0;
     if (!read_memory(options_.pid, kEngineHeadAddress, &magic, sizeof magic) && !inject_engine(options_.pid, reason))
       return false;
-    if (!read_memory(options_.pid, kEngineHeadAddress, &head_, sizeof head_) ||
-        (head_.magic & kEngineHeadMarkMask) != kEngineHeadMark) {
+    if (!read_memory(options_.pid, kEngineHeadAddress, &head_, sizeof head_)) {  // it was there just now
+      *reason = kAnotherProgram;
+      return false;
+    }
+    if ((head_.magic & kEngineHeadMarkMask) != kEngineHeadMark) {
       *reason = "something else is mapped where the engine belongs";
       return false;
     }
