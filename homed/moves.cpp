@@ -108,6 +108,11 @@ awaitable<bool> Moves::wait_until_idle(VisitorKey key) {
 awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
   const Process* process = d_.processes.look_at(pid, now_ms());
   const std::vector<VisitorKey> visits = d_.visitors.find(pid);
+  if (process == nullptr && visits.empty()) {  // its announcement may stand in the queue behind this question
+    asio::steady_timer timer(d_.io);
+    co_await net::pause(timer, milliseconds(50));
+    process = d_.processes.look_at(pid, now_ms());
+  }
   if (process == nullptr && visits.empty()) {
     const auto reason = why_stays(pid, {false, asker});
     // One that is just dying has no memory left to tell whose it was.

@@ -216,6 +216,7 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
   PagePlacer placer(cell_.guest, vmas);
   std::vector<u8> buffer(256 * 1024);
   image::PageRun run;  // what of it has not come yet
+  bool in_segment = false;
   for (size_t have = 0;;) {
     const size_t got = read_some(fd, buffer.data() + have, buffer.size() - have);
     if (got == 0) return false;
@@ -225,9 +226,8 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
       if (run.bytes > 0) {
         const size_t part = std::min<size_t>(run.bytes, have - at);
         if (part == 0) break;
-        const bool placed = (run.address & image::kRunSegment) != 0
-                                ? place_segment(run.address & ~image::kRunSegment, {buffer.data() + at, part})
-                                : placer.place(run.address, buffer.data() + at, part);
+        const bool placed = in_segment ? place_segment(run.address, {buffer.data() + at, part})
+                                       : placer.place(run.address, buffer.data() + at, part);
         if (!placed) return false;
         run.address += part;
         run.bytes -= part;
@@ -240,8 +240,11 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
       if (run.bytes == 0) return at == have;
       const u64 address = run.address & ~(image::kRunGone | image::kRunSegment);
       if ((address | run.bytes) % kPageSize != 0 || run.bytes > (1ull << 47) || address > (1ull << 47)) return false;
-      if ((run.address & image::kRunSegment) != 0 && !place_segment) return false;
-      if ((run.address & image::kRunGone) == 0) continue;
+      in_segment = (run.address & image::kRunSegment) != 0;
+      if (in_segment && !place_segment) return false;
+      const bool is_gone = (run.address & image::kRunGone) != 0;
+      run.address = address;
+      if (!is_gone) continue;
       if (gone == nullptr) return false;
       *gone += Range(address, address + run.bytes);
       run.bytes = 0;

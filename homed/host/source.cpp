@@ -114,7 +114,8 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMa
           continue;
         }
         if ((line.prot & PROT_WRITE) != 0 || line.inode == 0) {
-          result.refusal = fmt::format("shared writable mapping {:x} {}", line.start, line.path);
+          // Memory that was shared when we asked is in the list.
+          result.refusal = "busy: it has just mapped shared memory, try again";
           return result;
         }
         vma.flags |= image::kSharedReadOnly;
