@@ -127,7 +127,20 @@ bool Processes::belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) cons
     if (canonical_path(state_dir_of(get, process_uid)) == state_dir_) return true;
     if (get("OMIG_DIR")) return false;
   }
-  return processes_.contains(stat.ppid);
+  return has_known_ancestor(stat);
+}
+
+// Those in between may be too young to be known themselves.
+bool Processes::has_known_ancestor(const ProcStat& stat) const {
+  constexpr int kMostGenerations = 64;
+  pid_t ancestor = stat.ppid;
+  for (int i = 0; i < kMostGenerations && ancestor > 1; ++i) {
+    if (processes_.contains(ancestor) || announced_.contains(ancestor)) return true;
+    const auto parent = read_stat(ancestor);
+    if (!parent) return false;
+    ancestor = parent->ppid;
+  }
+  return false;
 }
 
 // Static programs, Go's, those that were started without our variables: known by who started them or who said so. Not
@@ -135,7 +148,7 @@ bool Processes::belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) cons
 // engine in a moment.
 bool Processes::can_be_given_the_engine(pid_t pid, const ProcStat& stat) const {
   constexpr u64 kLoaded_ms = 300;
-  if (!announced_.contains(pid) && !processes_.contains(stat.ppid)) return false;
+  if (!announced_.contains(pid) && !has_known_ancestor(stat)) return false;
   const u64 started_ms = ticks_to_ms(stat.start_ticks);
   if (boot_ms() < started_ms + kLoaded_ms) return false;
   char exe[PATH_MAX];

@@ -58,6 +58,7 @@ class Processes {
  private:
   // `asked`: somebody has named it, so it need not have the engine yet.
   bool identify(pid_t pid, i64 now_ms, bool asked = false);
+  bool has_known_ancestor(const ProcStat& stat) const;
   bool can_be_given_the_engine(pid_t pid, const ProcStat& stat) const;
   bool belongs(pid_t pid, const ProcStat& stat, uid_t process_uid) const;
   bool sample(Process& p, i64 now_ms);  // false: gone

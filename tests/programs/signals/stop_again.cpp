@@ -48,7 +48,7 @@ int main() {
   });
   char byte;
   read_all(moved[0], &byte, 1);
-  for (int round = 0; round < 2; round++) {
+  for (int round = 0; round < 3; round++) {
     stop(pid);
     usleep(400'000);
     go_on(pid);
