@@ -412,6 +412,10 @@ class Departure {
       *reason = "a timer is directed at one thread (timer_create)";
       return false;
     }
+    if (timers.find("ClockID: -") != std::string::npos) {
+      *reason = "a timer of CPU time exists (timer_create)";
+      return false;
+    }
     return true;
   }
 
