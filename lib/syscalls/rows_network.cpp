@@ -2,7 +2,7 @@
 // Rows: sockets and message queues.
 //
 // A socket call that has a time-out (SO_RCVTIMEO, SO_SNDTIMEO) gives EINTR whatever SA_RESTART says; without one it is
-// restartable. The deputy's kernel knows which, and its answer (-EINTR after -ERESTARTSYS was impossible) decides.
+// restartable. The host asks the socket which it is when a signal has ended the call (Visit::times_out).
 #include "lib/syscalls/rows.h"
 
 namespace omig::syscalls {
