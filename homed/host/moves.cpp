@@ -132,7 +132,9 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       }
       ops.push_back(op(SYS_brk, 0));
     }
+    const CutCall cut = t->cut;  // one of these calls is notified, and so would be taken for the next of the program's
     const long result = run_batch(t->tid, head_, ops);
+    t->cut = cut;
     struct {
       u64 clear_tid;
       u64 pad;

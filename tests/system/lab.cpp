@@ -21,7 +21,7 @@ namespace omig::test {
 namespace {
 
 constexpr milliseconds kUpLimit{90'000};
-std::unique_ptr<Lab> the_lab;
+std::unique_ptr<Lab> the_lab, the_faulty_lab;
 
 }  // namespace
 
@@ -163,7 +163,22 @@ Lab& shared_lab() {
   return *the_lab;
 }
 
-void drop_shared_lab() { the_lab.reset(); }
+Lab& faulty_lab() {
+  if (!the_faulty_lab) {
+    auto lab = std::make_unique<Lab>(4);
+    for (const auto& [node, fault] : {std::pair{2, "arrive-restored"}, std::pair{3, "arrive-before-commit:cut"}}) {
+      lab->kill_homed(node);
+      lab->restart_homed(node, fault);
+    }
+    the_faulty_lab = std::move(lab);
+  }
+  return *the_faulty_lab;
+}
+
+void drop_shared_lab() {
+  the_lab.reset();
+  the_faulty_lab.reset();
+}
 bool shared_lab_exists() { return the_lab != nullptr; }
 
 }  // namespace omig::test

@@ -56,7 +56,12 @@ class Lab {
 
 // The one lab (4 nodes) of this test run. Throws when it cannot be brought up.
 Lab& shared_lab();
-// Taken down at the end of main; also after a test that left it broken, so that the next test gets a new one.
+// Another one, in which every arrival at kKillsHosts and kCutsLinks breaks before its commit: there the hosts are
+// killed, here their links are cut.
+Lab& faulty_lab();
+inline constexpr const char* kKillsHosts = "node2";
+inline constexpr const char* kCutsLinks = "node3";
+// Both are taken down at the end of main; also after a test that left it broken, so that the next test gets a new one.
 void drop_shared_lab();
 bool shared_lab_exists();
 

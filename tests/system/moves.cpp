@@ -79,7 +79,7 @@ class Session {
         wait_until_blocked(waiting);
         if (plan_.instead && first_)
           run_.trouble = plan_.instead(waiting.front().pid), first_ = false;
-        else if (flavour_ == Flavour::moved)
+        else if (flavour_ == Flavour::moved || flavour_ == Flavour::faults)
           move_all(waiting);
         if (flavour_ == Flavour::away && !asked_where_) check_away(child.pid());
         fifos_.go(waiting.size());
@@ -104,6 +104,7 @@ class Session {
   void move_all(const std::vector<Ready>& parties) {
     auto start = Clock::now();
     int moves = first_ ? plan_.first_moves : plan_.later_moves;
+    for (const Ready& ready : parties) run_.blocked = run_.blocked || ready.state == "blocked";
     if (!plan_.stays.empty()) moves = 1;
     first_ = false;
     for (int i = 0; i < moves && run_.trouble.empty(); i++)
@@ -117,6 +118,7 @@ class Session {
   }
 
   void move(const Ready& ready, bool last) {
+    if (flavour_ == Flavour::faults) return move_among_faults(ready);
     std::string target = next_target(ready.pid, last);
     std::string answer = migrate(*lab_, ready.pid, target);
     run_.moves.push_back(fmt::format("{} -> {}{}{}", ready.pid, target, answer.empty() ? "" : ": ", answer));
@@ -126,6 +128,27 @@ class Session {
       run_.trouble = plan_.stays.empty()
                          ? run_.moves.back()
                          : fmt::format("{}; expected a refusal with \"{}\"", run_.moves.back(), plan_.stays);
+  }
+
+  // Every other move breaks: its program must be where it was, and be able to go elsewhere.
+  void move_among_faults(const Ready& ready) {
+    std::string& place = places_[ready.pid];
+    const size_t turn = counts_[ready.pid]++;
+    const bool breaks = turn % 2 == 0;
+    const std::string target = breaks             ? (turn % 4 == 0 ? kKillsHosts : kCutsLinks)
+                               : place == "node4" ? "home"
+                                                  : "node4";
+    const std::string answer = migrate(*lab_, ready.pid, target);
+    run_.moves.push_back(fmt::format("{} -> {}{}{}", ready.pid, target, answer.empty() ? "" : ": ", answer));
+    if (answer == "gone") return;
+    if (answer.empty() == breaks) {
+      run_.trouble = run_.moves.back() + (breaks ? ": it was to break" : "");
+    } else if (breaks) {
+      run_.broken++;
+    } else {
+      run_.succeeded++;
+      place = target;
+    }
   }
 
   // Out, on, home, out; then as the seed says, never to where it is. The checks happen away: that is where a call that
@@ -204,6 +227,7 @@ const char* name_of(Flavour flavour) {
     case Flavour::native: return "native";
     case Flavour::away: return "away";
     case Flavour::moved: return "moved";
+    case Flavour::faults: return "faults";
   }
   return "?";
 }

@@ -19,6 +19,7 @@ enum class Flavour {
   native,  // no omig anywhere
   away,    // `omctl run -n node2`: away from its first instruction
   moved,   // starts at home; moved at every announcement
+  faults,  // the same, but some of the moves break before the commit (lab.h, faulty_lab)
 };
 const char* name_of(Flavour flavour);
 
@@ -38,6 +39,8 @@ struct MovedRun {
   Outcome outcome;
   std::vector<std::string> moves;  // "4711 -> node2", in order, with what went wrong
   int succeeded = 0;               // moves that did
+  int broken = 0;                  // that were to break, and did
+  bool blocked = false;            // it was moved while it sat inside the call under test
   std::string trouble;             // the first thing that went wrong with the moving itself
 };
 

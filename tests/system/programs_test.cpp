@@ -41,14 +41,20 @@ TEST_P(Programs, AsNative) {
   ASSERT_EQ(want.outcome.err, "") << "natively it fails";
   if (flavour == Flavour::native) return;
   if (!program.known_limit.empty()) GTEST_SKIP() << program.known_limit;
-  Lab& lab = shared_lab();
+  if (flavour == Flavour::faults && !program.known_limit_of_faults.empty())
+    GTEST_SKIP() << program.known_limit_of_faults;
+  Lab& lab = flavour == Flavour::faults ? faulty_lab() : shared_lab();
   MovePlan plan;
   plan.seed = run_seed();
   plan.stays = program.stays;
   MovedRun got = run_program(command_of(program), flavour, &lab, plan);
   std::string problems = differences(got, want);
-  if (problems.empty() && flavour == Flavour::moved && program.stays.empty() && got.succeeded == 0)
+  if (problems.empty() && flavour != Flavour::away && program.stays.empty() && got.succeeded == 0)
     problems = "it was never moved\n";
+  RecordProperty("moves", got.succeeded);
+  RecordProperty("broken", got.broken);
+  if (got.blocked) RecordProperty("blocked", 1);
+  if (!program.stays.empty()) RecordProperty("stays", std::string(program.stays));
   if (!problems.empty()) ADD_FAILURE() << problems << circumstances(got, &lab);
   // One broken run must not take the following ones with it.
   if (HasFailure() && lab.health() != "") drop_shared_lab();
@@ -57,8 +63,10 @@ TEST_P(Programs, AsNative) {
 std::vector<Case> cases() {
   std::vector<Case> cases;
   for (const Program& program : programs())
-    for (Flavour flavour : {Flavour::native, Flavour::away, Flavour::moved})
-      if (flavour != Flavour::away || program.not_away.empty()) cases.emplace_back(program, flavour);
+    for (Flavour flavour : {Flavour::native, Flavour::away, Flavour::moved, Flavour::faults}) {
+      const bool away = flavour != Flavour::away || program.not_away.empty();
+      if (away && (flavour != Flavour::faults || program.stays.empty())) cases.emplace_back(program, flavour);
+    }
   return cases;
 }
 
