@@ -29,10 +29,10 @@ u64 monotonic_ns() {
   return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
 }
 
-// Whether SIGTTIN has its default effect on the guest.
-bool stops_in_background(const GuestThread& t) {
+// Whether `signal`, SIGTTIN or SIGTTOU, has its default effect on the guest.
+bool stops_in_background(const GuestThread& t, int signal) {
   const auto masks = read_masks(t.status.get());
-  return masks && ((masks->blocked | masks->ignored | masks->caught) & (1ull << (SIGTTIN - 1))) == 0;
+  return masks && ((masks->blocked | masks->ignored | masks->caught) & (1ull << (signal - 1))) == 0;
 }
 
 // Which argument of a call is a signal mask that holds while it waits; -1: none.
@@ -197,14 +197,16 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   adjust_sleep(*t, n, own_args, buffers);
   wire::Reply reply;
   if (!exchange(t, n.id, row, before, buffers, &reply)) return;
-  if (reply.ret == -EIO && row.nr == SYS_read &&
-      stops_in_background(*t)) {  // the deputy blocks SIGTTIN: once more, as natively
+  // The deputy blocks SIGTTIN and SIGTTOU, with which the kernel stops background jobs: once more, as natively.
+  const bool in_background = (reply.flags & wire::kReplyInBackground) != 0;
+  if (in_background || (reply.ret == -EIO && row.nr == SYS_read && stops_in_background(*t, SIGTTIN))) {
     if (!buffers.reply.finish()) return deputy_gone(*t->guest);
     end_call(*t);
     wire::Call call;
     u8* body = buffers.call.message.data() + sizeof(wire::Frame);
     memcpy(&call, body, sizeof call);
-    call.flags |= wire::kCallStopsInBackground;
+    call.flags &= ~wire::kCallMindsBackground;
+    if (!in_background || stops_in_background(*t, SIGTTOU)) call.flags |= wire::kCallStopsInBackground;
     memcpy(body, &call, sizeof call);
     if (!exchange(t, n.id, row, before, buffers, &reply)) return;
   }

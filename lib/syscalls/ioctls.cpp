@@ -32,6 +32,8 @@ constexpr u32 kTermios = 36, kTermios2 = 44, kTermio = 18, kWinsize = 8, kSerial
 constexpr u32 kIfreq = 40, kArpreq = 68;
 static_assert(sizeof(ifreq) == kIfreq);
 
+constexpr u32 kTcgets2 = 0x802c542a, kTcsets2 = 0x402c542b, kTcsetsw2 = 0x402c542c, kTcsetsf2 = 0x402c542d;
+
 constexpr Request kTerminal[] = {
     {TCGETS, Way::out, kTermios},
     {TCSETS, Way::in, kTermios},
@@ -41,10 +43,10 @@ constexpr Request kTerminal[] = {
     {TCSETA, Way::in, kTermio},
     {TCSETAW, Way::in, kTermio},
     {TCSETAF, Way::in, kTermio},
-    {0x802c542a, Way::out, kTermios2},
-    {0x402c542b, Way::in, kTermios2},
-    {0x402c542c, Way::in, kTermios2},
-    {0x402c542d, Way::in, kTermios2},
+    {kTcgets2, Way::out, kTermios2},
+    {kTcsets2, Way::in, kTermios2},
+    {kTcsetsw2, Way::in, kTermios2},
+    {kTcsetsf2, Way::in, kTermios2},
     {TCSBRK, Way::number, 0},
     {TCXONC, Way::number, 0},
     {TCFLSH, Way::number, 0},
@@ -244,6 +246,29 @@ bool gather_counted(Plan& plan, u32 header_bytes, u32 count_at, u32 count_bytes,
 }
 
 }  // namespace
+
+bool changes_terminal(u64 request) {
+  switch (static_cast<u32>(request)) {
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+    case TCSETA:
+    case TCSETAW:
+    case TCSETAF:
+    case kTcsets2:
+    case kTcsetsw2:
+    case kTcsetsf2:
+    case TIOCSPGRP:
+    case TIOCSETD:
+    case TIOCSBRK:
+    case TIOCCBRK:
+    case TCSBRK:
+    case TCSBRKP:
+    case TCXONC:
+    case TCFLSH: return true;
+    default: return false;
+  }
+}
 
 bool gather_ioctl(u64 request, Plan& plan) {
   const auto code = static_cast<u32>(request);  // the kernel's own type

@@ -129,7 +129,8 @@ u32 call_flags(u32 nr, const u64 args[6]) {
     case __NR_read:
     case __NR_readv: return wire::kCallProbeOnNotRun;
     case __NR_write:
-    case __NR_writev: return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe;
+    case __NR_writev: return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe | wire::kCallMindsBackground;
+    case __NR_ioctl: return changes_terminal(args[1]) ? wire::kCallMindsBackground : 0;
     case __NR_pwritev2:
     case __NR_sendfile:
     case __NR_splice:

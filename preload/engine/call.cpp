@@ -212,13 +212,24 @@ void trim_scratch(SlotBlock& b, u64 keep_bytes) {
   b.scratch_bytes = kSmallScratchBytes;
 }
 
-// A read from the terminal in the background: the kernel stops the process only if its reader does not block SIGTTIN.
-// The host asks for it when the program would be stopped natively.
-void let_stop(bool yes) {
-  constexpr int kSigttin = 21;
-  const u64 mask = bit(kSigttin);
-  if (yes) set_action(kSigttin, 0);
+// A read from the terminal in the background, or a change to it: the kernel stops the process only if the thread that
+// does it does not block SIGTTIN or SIGTTOU. The host asks for it when the program would be stopped natively. That
+// reads fail it learns by their EIO; the others go through, so the engine looks first whether that may be.
+void let_stop(u32 nr, bool yes) {
+  constexpr int kSigttin = 21, kSigttou = 22;
+  const int signal = nr == __NR_read ? kSigttin : kSigttou;
+  const u64 mask = bit(signal);
+  if (yes) set_action(signal, 0);
   sys(__NR_rt_sigprocmask, yes ? kUnblock : kBlock, addr(&mask), 0, 8);
+}
+
+// Whether `fd` is the terminal of this process, and another group has it.
+bool in_background(u64 fd) {
+  constexpr u64 kGetGroup = 0x540f /* TIOCGPGRP */, kGetNumber = 0x80045430 /* TIOCGPTN: for a master only */;
+  i32 group = 0;
+  u32 number = 0;
+  return !failed(sys(__NR_ioctl, fd, kGetGroup, addr(&group))) && group != sys(__NR_getpgrp) &&
+         failed(sys(__NR_ioctl, fd, kGetNumber, addr(&number)));
 }
 
 long serve_call(SlotBlock& b, const wire::Frame& frame) {
@@ -240,9 +251,14 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
   __atomic_store_n(&b.last_seq, frame.seq, __ATOMIC_RELEASE);
   u32 flags = 0;
   const bool stops = (call.flags & wire::kCallStopsInBackground) != 0;
-  if (stops) let_stop(true);
-  const i64 result = execute(b, call, frame.seq, &flags);
-  if (stops) let_stop(false);
+  i64 result = -EINTR;
+  if ((call.flags & wire::kCallMindsBackground) && in_background(call.args[0])) {
+    flags = wire::kReplyNotRun | wire::kReplyInBackground;
+  } else {
+    if (stops) let_stop(call.nr, true);
+    result = execute(b, call, frame.seq, &flags);
+    if (stops) let_stop(call.nr, false);
+  }
   if ((call.flags & wire::kCallUnanswered) == 0) ret = answer(b, call, l, frame.seq, result, flags);
   trim_scratch(b, kKeptScratchBytes);
   return ret;

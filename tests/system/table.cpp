@@ -200,6 +200,7 @@ constexpr Program kPrograms[] = {
     {.name = "time_timer_thread", .stays = "a timer is directed at one thread"},
     {.name = "time_timerfd_flags"},
     {.name = "tty_background"},
+    {.name = "tty_background_write"},
     {.name = "tty_blocked_hangup"},
     {.name = "tty_blocked_master"},
     {.name = "tty_blocked_raw_read"},

@@ -42,6 +42,8 @@ class Sockets : public Guest {
 TEST_F(Sockets, AddressesBothWays) {
   EXPECT_EQ(call(__NR_sendto, udp[1], "ping", 4, 0, &address, sizeof(address)), 4);
   EXPECT_EQ(sent().flags, wire::kCallWantsSigpipe);
+  EXPECT_EQ(forward(__NR_sendto, udp[1], "ping", 4, MSG_ZEROCOPY, &address, sizeof(address)).gathered,
+            Gathered::come_home);
   sockaddr_in from{};
   socklen_t bytes = sizeof(from);
   char buffer[16];

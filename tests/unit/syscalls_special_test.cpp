@@ -48,6 +48,9 @@ TEST_F(Special, Terminals) {
   EXPECT_EQ(memcmp(&got, &size, sizeof(size)), 0);
   const winsize wider{50, 200, 0, 0};
   EXPECT_EQ(call(__NR_ioctl, master, TIOCSWINSZ, &wider), 0);
+  EXPECT_EQ(sent().flags, 0u);
+  EXPECT_EQ(call(__NR_ioctl, slave, TCFLSH, TCIFLUSH), 0);
+  EXPECT_EQ(sent().flags, wire::kCallMindsBackground);
   EXPECT_EQ(call(__NR_ioctl, slave, TIOCGWINSZ, &got), 0);
   EXPECT_EQ(got.ws_col, 200);
   // The kernel's structure is shorter than glibc's: what lies behind it stays.
