@@ -95,28 +95,47 @@ Reason why_mapping(const Mapping& m, const ReasonsQuery& query) {
 }
 
 // smaps: a line per mapping that starts with its range, then indented-less "Name: value" lines of it.
-Reason why_memory(pid_t pid, const ReasonsQuery& query, std::vector<SharedMapping>* shared) {
-  const auto smaps = read_text_file("/proc/" + std::to_string(pid) + "/smaps", 256 << 20);
-  if (!smaps) return "its mappings cannot be read (is it another user's, or not dumpable?)";
-  std::string_view rest = *smaps;
+// Visits each mapping until the visit has a reason.
+template <typename Visit>
+Reason for_each_mapping(std::string_view smaps, const Visit& visit) {
   Mapping current;
-  std::vector<SharedMapping> candidates;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+  while (!smaps.empty()) {
+    const size_t end = std::min(smaps.find('\n'), smaps.size());
+    const std::string_view line = smaps.substr(0, end);
+    smaps.remove_prefix(std::min(end + 1, smaps.size()));
     if (line.starts_with("VmFlags:")) {
       current.flags = std::string(line.substr(8)) + " ";
-      if (auto reason = why_mapping(current, query)) return reason;
-      if (!current.shared) continue;
-      candidates.push_back(current.seen);
-      candidates.back().writable = current.shared_writable();
+      if (auto reason = visit(current)) return reason;
     } else if (line.starts_with("ProtectionKey:")) {
       current.pkey = line.find_first_of("123456789") != std::string_view::npos;
     } else if (auto mapping = parse_mapping(line)) {
       current = std::move(*mapping);
     }
   }
+  return std::nullopt;
+}
+
+void note_advice(const Mapping& m, std::vector<AdvisedRange>* advised) {
+  if (m.seen.path.starts_with("[v")) return;
+  const AdvisedRange range{m.seen.start, m.seen.end,   m.flag("dc"),
+                           m.flag("wf"), m.flag("dd"), m.flag("gd") && m.seen.path != "[stack]"};
+  if (range.dont_fork || range.wipe_on_fork || range.dont_dump || range.grows_down) advised->push_back(range);
+}
+
+Reason why_memory(pid_t pid, const ReasonsQuery& query, MemoryFacts* facts) {
+  const auto smaps = read_text_file("/proc/" + std::to_string(pid) + "/smaps", 256 << 20);
+  if (!smaps) return "its mappings cannot be read (is it another user's, or not dumpable?)";
+  std::vector<SharedMapping> candidates;
+  std::vector<AdvisedRange> advised;
+  auto reason = for_each_mapping(*smaps, [&](const Mapping& m) {
+    note_advice(m, &advised);
+    if (m.shared) {
+      candidates.push_back(m.seen);
+      candidates.back().writable = m.shared_writable();
+    }
+    return why_mapping(m, query);
+  });
+  if (reason) return reason;
   // A view that cannot be written belongs to a segment if another view can.
   std::vector<SharedMapping> segments;
   for (const SharedMapping& m : candidates) {
@@ -125,9 +144,11 @@ Reason why_memory(pid_t pid, const ReasonsQuery& query, std::vector<SharedMappin
     });
     if (written) segments.push_back(m);
   }
-  if (segments.empty()) return std::nullopt;
-  if (auto reason = why_shared(pid, segments)) return reason;
-  if (shared != nullptr) *shared = std::move(segments);
+  if (!segments.empty()) {
+    reason = why_shared(pid, segments);
+    if (reason) return reason;
+  }
+  if (facts != nullptr) *facts = {std::move(segments), std::move(advised)};
   return std::nullopt;
 }
 
@@ -153,7 +174,17 @@ std::string pid_namespace(const std::string& pid) {
 
 }  // namespace
 
-std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, std::vector<SharedMapping>* shared) {
+std::vector<AdvisedRange> advised_ranges(pid_t pid) {
+  std::vector<AdvisedRange> advised;
+  const auto smaps = read_text_file("/proc/" + std::to_string(pid) + "/smaps", 256 << 20);
+  for_each_mapping(smaps.value_or(""), [&](const Mapping& m) -> Reason {
+    note_advice(m, &advised);
+    return std::nullopt;
+  });
+  return advised;
+}
+
+std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, MemoryFacts* facts) {
   const auto status = read_text_file("/proc/" + std::to_string(pid) + "/status");
   const auto stat = read_stat(pid);
   if (!status || !stat) return "no such process";
@@ -170,7 +201,7 @@ std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, std::
   if (!query.ignore_tracer && tracer != "0" && !tracer.empty()) return "traced by " + std::string(tracer);
   if (auto reason = why_threads(pid)) return reason;
   if (number_at(status_field(*status, "VmLck")) != 0) return "locked memory";
-  return why_memory(pid, query, shared);
+  return why_memory(pid, query, facts);
 }
 
 }  // namespace omig

@@ -18,9 +18,19 @@ struct ReasonsQuery {
   uid_t asker = static_cast<uid_t>(-1);  // on whose behalf; default: our own effective uid
 };
 
+// What only smaps tells of mappings that can travel.
+struct AdvisedRange {
+  u64 start = 0, end = 0;
+  bool dont_fork = false, wipe_on_fork = false, dont_dump = false, grows_down = false;
+};
+struct MemoryFacts {
+  std::vector<SharedMapping> shared;  // segments (sharing.h), every view of them
+  std::vector<AdvisedRange> advised;  // sorted
+};
+
 // One line that names the reason, or nothing: it can move. A process that does not exist is a reason too.
-// `shared`: its segments (sharing.h), every view of them.
-std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query = {},
-                                     std::vector<SharedMapping>* shared = nullptr);
+std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query = {}, MemoryFacts* facts = nullptr);
+
+std::vector<AdvisedRange> advised_ranges(pid_t pid);
 
 }  // namespace omig

@@ -105,7 +105,7 @@ std::optional<std::string> why_shared(pid_t pid, const std::vector<SharedMapping
   for (const pid_t other : list_pids()) {
     if (other == pid) continue;
     const auto maps = read_text_file(path_of(other, "maps"), 64 << 20);
-    const bool hidden = !maps ;
+    const bool hidden = !maps;
     const bool uses = hidden ? read_text_file(path_of(other, "comm")) == comm
                              : maps_any(*maps, mappings) || !descriptors_of(other, files).empty();
     if (uses) return "shared memory with process " + std::to_string(other);

@@ -148,10 +148,11 @@ bool MoveConversation::ship(pid_t pid, const image::Image& image, const SegmentR
   const auto& views = image.home_vmas.empty() ? image.vmas : image.home_vmas;
   if (!send_segments(views, image.files, segments, segment_sink, false, statistics)) return lost();
   const Ranges there = ahead_->sent() & kept(prepared_, image.vmas);
-  Ranges gone;
+  Ranges gone, guards;
   const PageRequest request{.vmas = image.vmas, .files_there = files_there_, .ahead = &there};
-  if (!send_pages(pid, request, sink, statistics, &gone)) return lost();
+  if (!send_pages(pid, request, sink, statistics, &guards, &gone)) return lost();
   std::vector<image::PageRun> last;
+  for (const Range& range : guards) last.push_back({range.lower() | image::kRunGuard, range.upper() - range.lower()});
   for (const Range& range : gone) last.push_back({range.lower() | image::kRunGone, range.upper() - range.lower()});
   last.push_back({});
   if (!write_all(fd_.get(), last.data(), last.size() * sizeof(image::PageRun))) return lost();
@@ -185,7 +186,7 @@ class Departure {
 
  private:
   bool prepare(std::string* reason) {
-    if (auto why = why_stays(options_.pid, {}, &shared_)) {
+    if (auto why = why_stays(options_.pid, {}, &facts_)) {
       *reason = *why;
       return false;
     }
@@ -211,7 +212,7 @@ class Departure {
                             head_.magic >> 48, wire::kVersion);
       return false;
     }
-    const Mappings before = read_mappings(options_.pid, &files_, shared_);
+    const Mappings before = read_mappings(options_.pid, &files_, facts_);
     if (!before.refusal.empty()) {
       *reason = before.refusal;
       return false;
@@ -292,7 +293,7 @@ class Departure {
     const auto frozen_at = Clock::now();
     if (!freeze_and_capture(reason)) return false;
     fault_point("frozen");
-    if (auto why = why_stays(options_.pid, {.ignore_tracer = true}, &shared_)) {
+    if (auto why = why_stays(options_.pid, {.ignore_tracer = true}, &facts_)) {
       *reason = *why;
       return false;
     }
@@ -340,7 +341,7 @@ class Departure {
   }
 
   bool make_image(std::string* reason) {
-    Mappings now = read_mappings(options_.pid, &files_, shared_);
+    Mappings now = read_mappings(options_.pid, &files_, facts_);
     if (!now.refusal.empty()) {
       *reason = now.refusal;
       return false;
@@ -378,12 +379,14 @@ class Departure {
     }
     h.pending = static_cast<u32>(image_.pending.size());
     image_.vmas = std::move(now.vmas);
+    h.advised = facts_.advised.empty() ? 0 : 1;
     image_.threads = process_.threads();
     for (image::Thread& t : image_.threads) t.shown = shown_at_home(options_.pid, t.tid, ledger);
     image_.files = files_.files();
     std::vector<FileIdentity> segments;
     for (const image::File& f : image_.files) {
-      if (f.segment != image::File::Segment::no) segments.push_back({f.home_device, f.home_inode, name_of_file(f.path)});
+      if (f.segment != image::File::Segment::no)
+        segments.push_back({f.home_device, f.home_inode, name_of_file(f.path)});
     }
     if (!segments.empty()) image_.segment_fds = descriptors_of(options_.pid, segments);
     h.segment_fds = static_cast<u32>(image_.segment_fds.size());
@@ -469,7 +472,7 @@ class Departure {
   const DepartOptions& options_;
   const bool last_attempt_;
   FileCatalogue files_;
-  std::vector<SharedMapping> shared_;
+  MemoryFacts facts_;
   size_t files_offered_ = 0;
   EngineHead head_{};
   MoveConversation conversation_;

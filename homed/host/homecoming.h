@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "homed/host/advice.h"
 #include "homed/host/visit.h"
 #include "lib/image/layout.h"
 #include "lib/image/sigframe.h"
@@ -122,9 +123,11 @@ class Homecoming {
       if (e.kind == image::EditKind::unmap) {
         result = call(SYS_munmap, {e.start, e.bytes});
       } else if (e.kind == image::EditKind::map_anonymous) {
-        const u64 flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE |
-                          ((e.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0);
-        result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags, ~0ull, 0});
+        const u64 flags =
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | ((e.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0);
+        result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags | reservation_of(e.bytes), ~0ull, 0});
+        if (result == -ENOMEM)
+          result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, ~0ull, 0});
         if (result >= 0) result = 0;
         if ((e.prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != (PROT_READ | PROT_WRITE))
           reprotect_.push_back({e.start, e.bytes, e.prot});
@@ -135,6 +138,11 @@ class Homecoming {
           result = 0;
           guest_.pins = image::moved_pin(guest_.pins, e.from, e.bytes, e.start);
           reprotect_.push_back({e.start, e.bytes, e.prot});
+        }
+      } else if (e.kind == image::EditKind::advise) {
+        for (const Advice& a : kAdvices) {
+          const bool wanted = (e.flags & a.flag) != 0;
+          if (wanted != ((e.from & a.flag) != 0)) call(SYS_madvise, {e.start, e.bytes, wanted ? a.on : a.off});
         }
       } else if (e.kind == image::EditKind::view_segment) {
         // Of nothing: a second view of shared memory (mremap(2)).
@@ -165,7 +173,16 @@ class Homecoming {
     };
     const u64 kept_from = page_down(guest_.header.mm.arg_start), kept_to = page_up(guest_.header.mm.env_end);
     const PageRequest request{plan_.result, there, Range(kept_from, kept_to)};
-    if (send_pages(guest_.pid, request, sink, statistics)) return true;
+    // Home's old guards would refuse the bytes.
+    for (const image::Vma& v : plan_.result) {
+      if (image_.header.advised != 0 && v.kind == image::VmaKind::anonymous)
+        call(SYS_madvise, {v.start, v.bytes(), kMadvGuardRemove});
+    }
+    Ranges guards;
+    if (send_pages(guest_.pid, request, sink, statistics, &guards)) {
+      for (const Range& r : guards) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kMadvGuardInstall});
+      return true;
+    }
     return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
   }
 

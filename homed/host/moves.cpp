@@ -170,7 +170,9 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   image->header.account.shown = guest.cpu.shown(used);
   image->header.account.unrecorded = guest.cpu.unrecorded(used);
   const std::lock_guard files_lock(guest.files_mutex);
-  Mappings now = read_mappings(guest.pid, &guest.files);
+  MemoryFacts facts;
+  if (image->header.advised != 0) facts.advised = advised_ranges(guest.pid);
+  Mappings now = read_mappings(guest.pid, &guest.files, facts);
   if (!now.refusal.empty()) {
     *reason = now.refusal;
     return false;

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -132,10 +133,28 @@ bool split(const Ranges& ahead, Range range, const Each& each) {
 
 // Which mappings can be made ready before the program's layout is final, and can keep what was put there.
 bool plain(const image::Vma& v) {
-  return v.kind == image::VmaKind::anonymous && v.flags == 0 && v.prot == (PROT_READ | PROT_WRITE);
+  return v.kind == image::VmaKind::anonymous && (v.flags & ~image::kAdvice) == 0 && v.prot == (PROT_READ | PROT_WRITE);
+}
+
+bool knows_guards() {
+  static const bool known = [] {
+    const u64 here = page_down(reinterpret_cast<u64>(&kChunkBytes));
+    abi::PmScanArg scan{};
+    scan.category_anyof_mask = scan.return_mask = abi::kPageIsGuard;
+    return walk(open_of(getpid(), "pagemap"), {here, here + kPageSize}, scan, [](Range, u64) { return true; });
+  }();
+  return known;
 }
 
 }  // namespace
+
+u64 reservation_of(u64 bytes) {
+  static const u64 small = [] {
+    struct sysinfo info {};
+    return sysinfo(&info) == 0 ? info.totalram * info.mem_unit / 4 : 0;
+  }();
+  return bytes < small ? 0 : MAP_NORESERVE;
+}
 
 std::vector<Preparation> preparations(pid_t pid, std::span<const image::Vma> vmas) {
   constexpr u64 kWorthwhileBytes = 4 << 20, kHugePage = 2 << 20;
@@ -195,7 +214,8 @@ Ranges kept(std::span<const Preparation> prepared, std::span<const image::Vma> v
   return result;
 }
 
-bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, PageStatistics* statistics, Ranges* gone) {
+bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, PageStatistics* statistics, Ranges* guards,
+                Ranges* gone) {
   static const Ranges kNothing;
   const Ranges& ahead = request.ahead != nullptr ? *request.ahead : kNothing;
   Ranges there;
@@ -221,8 +241,13 @@ bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, Pag
     abi::PmScanArg scan{};
     scan.category_anyof_mask = kThere;
     scan.return_mask = kThere | abi::kPageIsFile | abi::kPageIsPfnzero;
+    if (knows_guards()) scan.return_mask |= abi::kPageIsGuard;
     if (request.ahead != nullptr) scan.return_mask |= abi::kPageIsWpAllowed | abi::kPageIsWritten;
     const bool sent = walk(sender.pagemap(), {vma.start, vma.end}, scan, [&](Range range, u64 categories) {
+      if ((categories & abi::kPageIsGuard) != 0) {
+        *guards += range;
+        return true;
+      }
       if (is_file && (categories & abi::kPageIsFile) != 0) return true;
       const bool unwritten = (categories & (abi::kPageIsWpAllowed | abi::kPageIsWritten)) == abi::kPageIsWpAllowed;
       return split(ahead, range, [&](Range part, bool theirs) {

@@ -33,6 +33,10 @@ std::vector<Preparation> preparations_from_json(const nlohmann::json& json);
 // What of it outlasts the freeze, when the layout is final. Both ends work it out for themselves.
 Ranges kept(std::span<const Preparation> prepared, std::span<const image::Vma> vmas);
 
+// MAP_NORESERVE for what the kernel's heuristics might refuse to promise. For nothing else: mappings that differ in it
+// stay two mappings, and mremap does not take two as one.
+u64 reservation_of(u64 bytes);
+
 // Where page data goes. The kPageHeadroom bytes in front of `bytes` are for a header. false: the receiver is gone,
 // stop.
 inline constexpr size_t kPageHeadroom = 64;
@@ -50,8 +54,10 @@ struct PageRequest {
   const Ranges* ahead = nullptr;         // what a PreCopy has sent and the receiver has kept
 };
 
-// Sends what the receiver of a frozen process cannot know. `gone`, with `ahead`: what is not there any more of it.
-bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, PageStatistics* statistics,
+// Sends what the receiver of a frozen process cannot know. `guards`: where a touch is to fail (MADV_GUARD_INSTALL);
+// with a kernel that can install but not name them they are lost. `gone`, with `ahead`: what is not there any more of
+// it.
+bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, PageStatistics* statistics, Ranges* guards,
                 Ranges* gone = nullptr);
 
 struct WriteTracker {

@@ -20,6 +20,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "homed/host/advice.h"
 #include "homed/host/cell_fds.h"
 #include "homed/host/proc.h"
 #include "homed/host/usage.h"
@@ -30,7 +31,7 @@ namespace {
 
 // Where the vdso's pages wait until it is known where the program has them: in the slots' range, unused in a guest.
 constexpr u64 kAside = kSlotsAddress;
-constexpr int kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+constexpr u64 kMapFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
 
 std::runtime_error failure(const std::string& what) { return std::runtime_error(what); }
 
@@ -89,7 +90,8 @@ void Restore::make_ready(std::vector<Preparation> preparations) {
   ready_ = std::move(preparations);
   std::vector<BatchOp> ops;
   for (const Preparation& p : ready_) {
-    ops.push_back(op(SYS_mmap, p.start, p.end - p.start, PROT_READ | PROT_WRITE, kMapFlags, ~0ull, 0));
+    ops.push_back(op(SYS_mmap, p.start, p.end - p.start, PROT_READ | PROT_WRITE,
+                     kMapFlags | reservation_of(p.end - p.start), ~0ull, 0));
     if (p.used_start < p.used_end)
       ops.push_back(op(SYS_madvise, p.start, p.end - p.start, MADV_HUGEPAGE, 0, 0, 0, true));
   }
@@ -112,7 +114,7 @@ bool Restore::receive_ahead(int fd) {
   }
   std::reverse(ops.begin(), ops.end());
   bool received = false;
-  const auto receive = [&] { received = receive_runs(fd, areas, nullptr); };
+  const auto receive = [&] { received = receive_runs(fd, areas, nullptr, nullptr); };
   if (ops.empty()) {
     receive();
   } else {
@@ -151,7 +153,8 @@ void Restore::place(const image::Image& image, const std::vector<FilePlace>& fil
       parts += Range(v.start, v.end);
       parts -= stays;
       for (const Range& r : parts)
-        ops.push_back(op(SYS_mmap, r.lower(), r.upper() - r.lower(), v.prot, kMapFlags | grows, ~0ull, 0));
+        ops.push_back(op(SYS_mmap, r.lower(), r.upper() - r.lower(), v.prot,
+                         kMapFlags | grows | reservation_of(v.bytes()), ~0ull, 0));
       // Has grown since: one mapping as at home, for mremap does not take two.
       const bool huge = std::any_of(ready_.begin(), ready_.end(), [&](const Preparation& p) {
         return p.used_start < p.used_end && p.start < v.end && p.end > v.start;
@@ -162,6 +165,8 @@ void Restore::place(const image::Image& image, const std::vector<FilePlace>& fil
       if (from == aside_.end()) throw failure("a different kernel runs here (vdso)");
       ops.push_back(op(SYS_mremap, from->second, v.bytes(), v.bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, v.start));
     }
+    for (const Advice& a : kAdvices)
+      if ((v.flags & a.flag) != 0) ops.push_back(op(SYS_madvise, v.start, v.bytes(), a.on));
   }
   // PR_SET_MM_MAP (struct prctl_mm_map): brk, arguments, environment, auxv.
   struct {
@@ -212,7 +217,8 @@ class PagePlacer {
 }  // namespace
 
 // One warm buffer, filled with whatever has come, headers and pages alike (KERNEL.md 6).
-bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, const PlaceSegment& place_segment) {
+bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
+                           const PlaceSegment& place_segment) {
   PagePlacer placer(cell_.guest, vmas);
   std::vector<u8> buffer(256 * 1024);
   image::PageRun run;  // what of it has not come yet
@@ -238,15 +244,16 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
       memcpy(&run, buffer.data() + at, sizeof run);
       at += sizeof run;
       if (run.bytes == 0) return at == have;
-      const u64 address = run.address & ~(image::kRunGone | image::kRunSegment);
+      const u64 address = run.address & ~(image::kRunGone | image::kRunSegment | image::kRunGuard);
       if ((address | run.bytes) % kPageSize != 0 || run.bytes > (1ull << 47) || address > (1ull << 47)) return false;
       in_segment = (run.address & image::kRunSegment) != 0;
       if (in_segment && !place_segment) return false;
-      const bool is_gone = (run.address & image::kRunGone) != 0;
+      Ranges* const list = (run.address & image::kRunGone) != 0 ? gone : guards;
+      const bool has_bytes = (run.address & (image::kRunGone | image::kRunGuard)) == 0;
       run.address = address;
-      if (!is_gone) continue;
-      if (gone == nullptr) return false;
-      *gone += Range(address, address + run.bytes);
+      if (has_bytes) continue;
+      if (list == nullptr) return false;
+      *list += Range(address, address + run.bytes);
       run.bytes = 0;
     }
     memmove(buffer.data(), buffer.data() + at, have - at);
@@ -255,14 +262,16 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
 }
 
 bool Restore::receive_pages(int fd, const image::Image& image, const Segments& segments) {
-  Ranges gone;
+  Ranges gone, guards;
   const PlaceSegment place_segment = [&](u64 address, std::span<const u8> bytes) {
     return place_in_segment(segments, image.home_vmas, address, bytes);
   };
-  if (!receive_runs(fd, image.vmas, &gone, place_segment)) return false;
+  if (!receive_runs(fd, image.vmas, &gone, &guards, place_segment)) return false;
   gone &= kept(ready_, image.vmas);
   std::vector<BatchOp> ops;
   for (const Range& r : gone) ops.push_back(op(SYS_madvise, r.lower(), r.upper() - r.lower(), MADV_DONTNEED));
+  for (const Range& r : guards)
+    ops.push_back(op(SYS_madvise, r.lower(), r.upper() - r.lower(), kMadvGuardInstall, 0, 0, 0, true));
   batch(cell_.guest, ops, "memory");
   return true;
 }

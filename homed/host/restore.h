@@ -40,7 +40,8 @@ class Restore {
 
  private:
   using PlaceSegment = std::function<bool(u64 address, std::span<const u8> bytes)>;
-  bool receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, const PlaceSegment& place_segment = {});
+  bool receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
+                    const PlaceSegment& place_segment = {});
   void batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running = {});
 
   Cell& cell_;

@@ -56,6 +56,11 @@ u64 readable_bytes(int mem, const MapsLine& line) {
   return good * kPageSize;
 }
 
+u32 flags_of(const AdvisedRange& a) {
+  return (a.dont_fork ? image::kDontFork : 0) | (a.wipe_on_fork ? image::kWipeOnFork : 0) |
+         (a.dont_dump ? image::kDontDump : 0) | (a.grows_down ? image::kGrowsDown : 0);
+}
+
 // Whether the line is a view of a segment, and which.
 bool segment_view(pid_t pid, const MapsLine& line, int mem, FileCatalogue* files, std::span<const SharedMapping> shared,
                   image::Vma* vma) {
@@ -83,11 +88,12 @@ bool segment_view(pid_t pid, const MapsLine& line, int mem, FileCatalogue* files
 
 }  // namespace
 
-Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMapping> shared) {
+Mappings read_mappings(pid_t pid, FileCatalogue* files, const MemoryFacts& facts) {
   Mappings result;
   std::set<FileId> nameless;
   Fd mem;
   const u64 engines_end = end_of_engines(pid), ear_at = kSlotsAddress + kMaxSlots * kSlotWindow;
+  auto advised = facts.advised.begin();
   for (const MapsLine& line : read_maps(pid)) {
     if (in_engine(line) && line.start >= engines_end && (line.start < ear_at || line.start >= kPinsAddress)) {
       result.refusal = fmt::format("it has mapped memory where the engine works, at {:x}", line.start);
@@ -98,6 +104,8 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMa
     vma.start = line.start;
     vma.end = line.end;
     vma.prot = line.prot;
+    while (advised != facts.advised.end() && advised->end <= line.start) ++advised;
+    if (advised != facts.advised.end() && advised->start <= line.start) vma.flags |= flags_of(*advised);
     if (line.path == "[vdso]") {
       vma.kind = image::VmaKind::vdso;
     } else if (line.path == "[vvar]") {
@@ -109,7 +117,7 @@ Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMa
     } else if (line.inode != 0 || line.shared) {
       if (line.shared) {
         if (!mem) mem = Fd(open(fmt::format("/proc/{}/mem", pid).c_str(), O_RDONLY | O_CLOEXEC));
-        if (segment_view(pid, line, mem.get(), files, shared, &vma)) {
+        if (segment_view(pid, line, mem.get(), files, facts.shared, &vma)) {
           result.vmas.push_back(vma);
           continue;
         }

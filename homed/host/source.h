@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "homed/host/files.h"
+#include "homed/reasons.h"
 #include "lib/image/image.h"
 
 namespace omig::host {
@@ -20,8 +21,8 @@ struct Mappings {
   std::string refusal;           // not empty: a mapping that cannot travel, in words
 };
 
-// `shared`: at home, the segments among them (reasons.h). A guest's are known to `files`.
-Mappings read_mappings(pid_t pid, FileCatalogue* files, std::span<const SharedMapping> shared = {});
+// `facts`: at home as why_stays found them. Of a guest: the advised ranges; its segments are known to `files`.
+Mappings read_mappings(pid_t pid, FileCatalogue* files, const MemoryFacts& facts = {});
 
 // The file list as JSON and back.
 nlohmann::json files_to_json(std::span<const image::File> files);

@@ -17,6 +17,7 @@
 
 #include <cstring>
 
+#include "homed/host/advice.h"
 #include "homed/host/proc.h"
 #include "homed/host/visit.h"
 #include "lib/base/patience.h"
@@ -65,6 +66,13 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     case SYS_rt_sigqueueinfo:
     case SYS_rt_tgsigqueueinfo: return special_kill(t, n);
     case SYS_mmap: return special_mmap(t, n);
+    case SYS_madvise:
+      if (changes_mapping(args[2])) {
+        const std::lock_guard lock(mutex_);
+        t->guest->header.advised = 1;
+      }
+      answer_continue(n.id);
+      return true;
     case SYS_msync: answer_continue(n.id); return true;  // of a file that home has: see needs_segments_home
     case SYS_rt_sigaction: return special_sigaction(t, n);
     case SYS_prctl: return special_prctl(t, n);

@@ -395,6 +395,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
         newborn->next_pin = parent.guest->next_pin;
       }
       newborn->home_vmas = parent.guest->home_vmas;
+      std::erase_if(newborn->home_vmas, [](const image::Vma& v) { return (v.flags & image::kDontFork) != 0; });
       newborn->header = parent.guest->header;
       newborn->header.pid = newborn->home_pid;
       newborn->header.account = account_of_child(parent.guest->header.account, parent.guest->home_pid);

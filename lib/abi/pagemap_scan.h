@@ -37,5 +37,6 @@ inline constexpr u64 kPageIsPresent = 1 << 3;
 inline constexpr u64 kPageIsSwapped = 1 << 4;
 inline constexpr u64 kPageIsPfnzero = 1 << 5;
 inline constexpr u64 kPageIsHuge = 1 << 6;
+inline constexpr u64 kPageIsGuard = 1 << 8;  // Linux 6.16; older ones refuse the whole scan
 
 }  // namespace omig::abi

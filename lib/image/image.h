@@ -25,6 +25,8 @@ enum class VmaKind : u32 {
 
 inline constexpr u32 kGrowsDown = 1;
 inline constexpr u32 kSharedReadOnly = 2;
+inline constexpr u32 kDontFork = 8, kWipeOnFork = 16, kDontDump = 32;  // madvise(2)
+inline constexpr u32 kAdvice = kDontFork | kWipeOnFork | kDontDump;
 inline constexpr u32 kSegment = 4;  // of shared memory that this process alone uses (homed/sharing.h)
 
 struct Vma {
@@ -112,6 +114,8 @@ struct Header {
   i32 pid = 0;
   u32 pins = 0;
   u32 segment_fds = 0;
+  u32 advised = 0;  // 1: mappings may bear kAdvice or guard regions, so the next one to look has to
+  u32 reserved = 0;
   u32 actions_known = 0;  // 1: `actions` is valid (a guest moves on); 0: the ear brings them (departure from home)
   MmMap mm;
   u8 auxv[512] = {};
@@ -136,7 +140,8 @@ struct Image {
 
 // A run of pages on the wire, with its bytes behind it; zero bytes ends the image. kRunGone in its address: pages that
 // were sent ahead are not there any more, no bytes follow. kRunSegment: bytes of a segment, at home's address for them.
-inline constexpr u64 kRunGone = 1, kRunSegment = 2;
+// kRunGuard: a guard region (MADV_GUARD_INSTALL), no bytes.
+inline constexpr u64 kRunGone = 1, kRunSegment = 2, kRunGuard = 4;
 struct PageRun {
   u64 address = 0;
   u64 bytes = 0;

@@ -90,6 +90,10 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
 
   LayoutPlan plan;
   std::vector<Edit> views;  // first: what they are views of may be unmapped by the others
+  const auto advise = [&plan](u32 has, const Vma& g) {
+    if (((has ^ g.flags) & kAdvice) != 0)
+      plan.edits.push_back({EditKind::advise, g.start, g.bytes(), g.prot, g.flags, has & kAdvice});
+  };
   std::size_t hi = 0, gi = 0;
   for (std::size_t i = 0; i + 1 < cuts.size(); ++i) {
     const u64 start = cuts[i], end = cuts[i + 1];
@@ -103,12 +107,14 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
     }
     Vma g = slice(guest[gi], start, end);
     if (at_home && same_backing(slice(home[hi], start, end), g)) {
+      advise(home[hi].flags, g);
       if (home[hi].prot != g.prot) plan.edits.push_back({EditKind::protect, start, end - start, g.prot, g.flags});
       append(&plan.result, g);
       continue;
     }
     if (const u64 from = g.kind == VmaKind::file ? take_pin(&unused, g) : 0; from != 0) {
       plan.edits.push_back({EditKind::map_pin, start, end - start, g.prot, g.flags, from});
+      advise(0, g);
       append(&plan.result, g);
       continue;
     }
@@ -120,8 +126,9 @@ LayoutPlan plan_layout(const std::vector<Vma>& home, const std::vector<Vma>& gue
     g.kind = VmaKind::anonymous;
     g.file = -1;
     g.offset = 0;
-    g.flags &= kGrowsDown;
+    g.flags &= kGrowsDown | kAdvice;
     plan.edits.push_back({EditKind::map_anonymous, start, end - start, g.prot, g.flags});
+    advise(0, g);
     append(&plan.result, g);
   }
   plan.edits.insert(plan.edits.begin(), views.begin(), views.end());

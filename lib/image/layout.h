@@ -9,7 +9,7 @@
 
 namespace omig::image {
 
-enum class EditKind { unmap, map_anonymous, map_pin, view_segment, protect };
+enum class EditKind { unmap, map_anonymous, map_pin, view_segment, advise, protect };
 
 struct Edit {
   EditKind kind;
@@ -17,7 +17,8 @@ struct Edit {
   u64 bytes;
   u32 prot;      // wanted in the end
   u32 flags;     // Vma flags, for map_anonymous
-  u64 from = 0;  // map_pin: the address that is moved to `start`; may be `start`. view_segment: another view of it
+  u64 from = 0;  // map_pin: the address that is moved to `start`; may be `start`. view_segment: another view of it.
+                 // advise: the kAdvice flags that it has now, `flags` has those wanted
 };
 
 struct LayoutPlan {

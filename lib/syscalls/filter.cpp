@@ -41,6 +41,8 @@ void allow_by_arguments(const Context& context) {
   allow_if(context, __NR_mmap, "mmap", SCMP_CMP64(3, SCMP_CMP_MASKED_EQ, kMapKindMask, kMapPrivateAnonymous));
   allow_if(context, __NR_clock_nanosleep, "clock_nanosleep",
            SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, kAbsoluteTime, kAbsoluteTime));
+  allow_if(context, __NR_madvise, "madvise", SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, kAdviceHigh, 0));
+  allow_if(context, __NR_madvise, "madvise", SCMP_CMP64(2, SCMP_CMP_MASKED_EQ, 0xffffffff, kAdviceFree));
   for (u64 bit = 1; bit <= kSignalMask; bit <<= 1) {
     // libseccomp has no "not equal under a mask": a signal that differs from SIGCHLD in any bit is another one.
     allow_if(context, __NR_rt_sigaction, "rt_sigaction", SCMP_CMP64(0, SCMP_CMP_MASKED_EQ, bit, ~u64{SIGCHLD} & bit));

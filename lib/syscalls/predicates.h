@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The four rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the
+// The five rows whose arguments decide whether the host sees the call. table.cpp (notified) and filter.cpp (the
 // guest's program) both read these constants, and a test runs one against the other.
 #pragma once
 
@@ -25,5 +25,9 @@ inline constexpr u64 kClockMask = 0xffffffff;
 
 // clock_nanosleep is local when it waits for an absolute time: that restarts exactly, on every node.
 inline constexpr u64 kAbsoluteTime = 1;  // TIMER_ABSTIME
+
+// madvise is local when it gives memory back or says how it will be used; what changes a mapping's nature, which a move
+// has to carry, is above MADV_FREE.
+inline constexpr u64 kAdviceHigh = 0xfffffff8, kAdviceFree = MADV_FREE;
 
 }  // namespace omig::syscalls

@@ -52,6 +52,7 @@ bool notified(u32 nr, const u64 args[6]) {
   if (nr == __NR_mmap) return (args[3] & kMapKindMask) != kMapPrivateAnonymous;
   if (row->route == Route::traced) return false;
   if (nr == __NR_clock_nanosleep) return (args[1] & kAbsoluteTime) == 0;
+  if (nr == __NR_madvise) return (args[2] & kAdviceHigh) != 0 && (args[2] & 0xffffffff) != kAdviceFree;
   if (nr == __NR_clock_gettime) {
     bool local = (args[0] & kClockMask) <= 1;
     for (u64 bit : kClockBits) local = local || (args[0] & (kClockSign | bit)) == bit;
