@@ -18,6 +18,7 @@ inline constexpr std::chrono::milliseconds kFreezeLimit{300};
 
 // The reason for which asking again at once helps.
 inline constexpr const char* kComingHome = "busy: it is just coming home, try again";
+inline constexpr const char* kJustStarting = "busy: it is just getting its engine, try again";
 inline constexpr const char* kAnotherProgram = "busy: it has just executed another program, try again";
 
 class FrozenProcess {

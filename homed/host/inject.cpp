@@ -109,6 +109,11 @@ bool inject_engine(pid_t pid, std::string* reason) {
   write_memory(pid, kAnchorAddress, empty.data(), empty.size());
   if (mapped == static_cast<long>(kEngineBase)) return true;
   run(SYS_munmap, {kAnchorAddress, kPageSize});
+  // Its constructor (preload/libomig.cpp) has reserved the place, and was stopped before it used it.
+  if (mapped == -EEXIST) {
+    *reason = kJustStarting;
+    return false;
+  }
   *reason = fd < 0 ? fmt::format("not preloaded, and it cannot open {}: {}", path, strerror(static_cast<int>(-fd)))
                    : fmt::format("cannot map the engine into it: {}", strerror(static_cast<int>(-mapped)));
   return false;

@@ -82,6 +82,8 @@ class Session {
         else if (flavour_ == Flavour::moved || flavour_ == Flavour::faults)
           move_all(waiting);
         if (flavour_ == Flavour::away && !asked_where_) check_away(child.pid());
+        // Again: a call that a move cut short is issued anew a moment after it.
+        if (flavour_ != Flavour::native && run_.trouble.empty()) wait_until_blocked(waiting);
         fifos_.go(waiting.size());
         waiting.clear();
       }
