@@ -235,8 +235,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
     const bool aborted = (reply.flags & wire::kReplyAborted) != 0;
     t->restart = row.restart;
-    if (aborted && row.restart == syscalls::Restart::restartable && times_out(*t, row.nr, own_args[0]))
-      t->restart = syscalls::Restart::always_eintr;
+    if ((reply.flags & wire::kReplyTimesOut) != 0) t->restart = syscalls::Restart::always_eintr;
     t->cut = before;
     if (aborted)
       t->cut.how = t->restart == syscalls::Restart::restartable ? wire::CutShort::restart : wire::CutShort::eintr;
@@ -302,52 +301,19 @@ long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, s
   }
 }
 
-// A socket option at home.
-template <class T>
-bool Visit::home_option(GuestThread& t, u64 fd, int name, T* value) {
-  struct {
-    T value{};
-    u32 bytes = sizeof(T);
-  } input;
-  const u32 bytes_at = offsetof(decltype(input), bytes);
-  const wire::Reloc relocs[] = {{3, 0}, {4, bytes_at}};
-  const wire::Out outs[] = {{0, sizeof(T), 0, 0, ~0u}};
+bool Visit::is_stream(GuestThread& t, u64 fd) {
+  const i32 input[2] = {0, sizeof(i32)};  // value, length
+  i32 type = 0;
+  const wire::Reloc relocs[] = {{3, 0}, {4, sizeof type}};
+  const wire::Out outs[] = {{0, sizeof type, 0, 0, ~0u}};
   std::vector<u8> output;
-  if (home_call(t, SYS_getsockopt, {fd, SOL_SOCKET, static_cast<u64>(name), 0, 0},
-                {reinterpret_cast<const u8*>(&input), sizeof input}, relocs, outs, &output) != 0 ||
-      output.size() != sizeof(u32) + sizeof(T)) {
+  if (home_call(t, SYS_getsockopt, {fd, SOL_SOCKET, SO_TYPE, 0, 0}, {reinterpret_cast<const u8*>(input), sizeof input},
+                relocs, outs, &output) != 0 ||
+      output.size() != sizeof(u32) + sizeof type) {
     return false;
   }
-  memcpy(value, output.data() + sizeof(u32), sizeof(T));
-  return true;
-}
-
-bool Visit::is_stream(GuestThread& t, u64 fd) {
-  int type = 0;
-  return home_option(t, fd, SO_TYPE, &type) && type == SOCK_STREAM;
-}
-
-// A call on a socket with a time-out of its own ends with EINTR whatever SA_RESTART says (sock_intr_errno).
-bool Visit::times_out(GuestThread& t, u32 nr, u64 fd) {
-  int name = 0;
-  switch (nr) {
-    case SYS_read:
-    case SYS_readv:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_recvmmsg:
-    case SYS_accept:
-    case SYS_accept4: name = SO_RCVTIMEO; break;
-    case SYS_write:
-    case SYS_writev:
-    case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_sendmmsg:
-    case SYS_connect: name = SO_SNDTIMEO; break;
-    default: return false;
-  }
-  timeval wait{};
-  return home_option(t, fd, name, &wait) && (wait.tv_sec != 0 || wait.tv_usec != 0);
+  memcpy(&type, output.data() + sizeof(u32), sizeof type);
+  return type == SOCK_STREAM;
 }
 
 // A sleep or wait with a relative time-out that a freeze or a signal cut short is issued again by the guest's

@@ -321,10 +321,12 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
 // So does one whose shared mappings of files must reach the files.
 bool Visit::dies_at_home(const GuestThread& t, int signal) {
   constexpr u64 kSurvived = kIgnoredByDefault | bit(SIGSTOP) | bit(SIGTSTP) | bit(SIGTTIN) | bit(SIGTTOU);
-  if (t.guest->dies_here || (kSurvived & bit(signal)) != 0 || !acts_by_default(t, signal)) return false;
-  if ((wire::kDumpingSignals & bit(signal)) != 0 && t.guest->header.account.wants_core()) return true;
-  const std::lock_guard lock(t.guest->files_mutex);
-  return has_file_segment(*t.guest);
+  if (t.guest->dies_here || (kSurvived & bit(signal)) != 0) return false;
+  if ((wire::kDumpingSignals & bit(signal)) == 0 || !t.guest->header.account.wants_core()) {
+    const std::lock_guard lock(t.guest->files_mutex);
+    if (!has_file_segment(*t.guest)) return false;
+  }
+  return acts_by_default(t, signal);  // last: it reads /proc, and storms of signals come through here
 }
 
 // A guest's process group is always orphaned here, and the kernel does not stop such a group by a terminal's signals.

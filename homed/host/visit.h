@@ -235,10 +235,7 @@ class Visit {
   bool begin_call(GuestThread& t, bool abortable);
   void end_call(GuestThread& t);
   bool cut_by_freeze(const GuestThread& t);
-  template <class T>
-  bool home_option(GuestThread& t, u64 fd, int name, T* value);
-  bool is_stream(GuestThread& t, u64 fd);
-  bool times_out(GuestThread& t, u32 nr, u64 fd);
+  bool is_stream(GuestThread& t, u64 fd);  // a socket at home
   void answer(u64 notification, i64 value);
   void answer_continue(u64 notification);
   void deputy_gone(Guest& guest);

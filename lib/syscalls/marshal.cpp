@@ -127,17 +127,24 @@ Gathered gather_shape(Plan& plan, u32 index, const Shape& shape) {
 u32 call_flags(u32 nr, const u64 args[6]) {
   switch (nr) {
     case __NR_read:
-    case __NR_readv: return wire::kCallProbeOnNotRun;
+    case __NR_readv: return wire::kCallProbeOnNotRun | wire::kCallTimesIn;
+    case __NR_recvfrom:
+    case __NR_recvmsg:
+    case __NR_recvmmsg:
+    case __NR_accept:
+    case __NR_accept4: return wire::kCallTimesIn;
+    case __NR_connect: return wire::kCallTimesOut;
     case __NR_write:
-    case __NR_writev: return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe | wire::kCallMindsBackground;
+    case __NR_writev:
+      return wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe | wire::kCallMindsBackground | wire::kCallTimesOut;
     case __NR_ioctl: return changes_terminal(args[1]) ? wire::kCallMindsBackground : 0;
     case __NR_pwritev2:
     case __NR_sendfile:
     case __NR_splice:
     case __NR_tee: return wire::kCallWantsSigpipe;
     case __NR_sendto:
-    case __NR_sendmmsg: return (args[3] & MSG_NOSIGNAL) != 0 ? 0 : wire::kCallWantsSigpipe;
-    case __NR_sendmsg: return (args[2] & MSG_NOSIGNAL) != 0 ? 0 : wire::kCallWantsSigpipe;
+    case __NR_sendmmsg: return wire::kCallTimesOut | ((args[3] & MSG_NOSIGNAL) != 0 ? 0 : wire::kCallWantsSigpipe);
+    case __NR_sendmsg: return wire::kCallTimesOut | ((args[2] & MSG_NOSIGNAL) != 0 ? 0 : wire::kCallWantsSigpipe);
     default: return 0;
   }
 }

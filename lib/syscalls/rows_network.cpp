@@ -2,7 +2,7 @@
 // Rows: sockets and message queues.
 //
 // A socket call that has a time-out (SO_RCVTIMEO, SO_SNDTIMEO) gives EINTR whatever SA_RESTART says; without one it is
-// restartable. The host asks the socket which it is when a signal has ended the call (Visit::times_out).
+// restartable. The engine asks the socket which it is when a signal has ended the call (kReplyTimesOut).
 #include "lib/syscalls/rows.h"
 
 namespace omig::syscalls {

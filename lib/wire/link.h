@@ -114,6 +114,8 @@ inline constexpr u32 kCallWantsSigpipe = 2;   // on EPIPE consume the SIGPIPE th
 inline constexpr u32 kCallStopsInBackground =
     4;                                           // SIGTTIN (read) or SIGTTOU does what its default action does natively
 inline constexpr u32 kCallUnanswered = 8;        // no reply: nobody waits for its end
+inline constexpr u32 kCallTimesIn = 32;          // its end by a signal depends on args[0]'s SO_RCVTIMEO,
+inline constexpr u32 kCallTimesOut = 64;         // SO_SNDTIMEO: see kReplyTimesOut
 inline constexpr u32 kCallMindsBackground = 16;  // not run if it would act on the terminal of a background process
 
 // Store the address of scratch[target] at argument `where` (where < 6) or, with kRelocScratch set, into the 8 bytes at
@@ -140,8 +142,10 @@ struct Reply {
   u32 out_bytes = 0;
   u32 flags = 0;
 };
-inline constexpr u32 kReplyNotRun = 1;        // aborted before the kernel began it: ret is meaningless
-inline constexpr u32 kReplySigpipe = 2;       // a SIGPIPE belongs to the caller
+inline constexpr u32 kReplyNotRun = 1;   // aborted before the kernel began it: ret is meaningless
+inline constexpr u32 kReplySigpipe = 2;  // a SIGPIPE belongs to the caller
+inline constexpr u32 kReplyTimesOut =
+    16;  // with kReplyAborted: the socket has a time-out, EINTR whatever SA_RESTART says
 inline constexpr u32 kReplyInBackground = 8;  // with kReplyNotRun: see kCallMindsBackground
 inline constexpr u32 kReplyAborted = 4;  // ret is -EINTR because of our abort (a signal of the guest's is the cause)
 

@@ -59,6 +59,17 @@ bool take_sigpipe() {
   return sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == kSigpipe;
 }
 
+// A socket with a time-out of its own: the kernel would not restart the call (sock_intr_errno).
+bool times_out(const wire::Call& call) {
+  constexpr u64 kSocketLevel = 1, kReceiveTimeout = 20, kSendTimeout = 21;
+  if ((call.flags & (wire::kCallTimesIn | wire::kCallTimesOut)) == 0) return false;
+  u64 wait[2] = {};
+  u32 bytes = sizeof wait;
+  const u64 name = call.flags & wire::kCallTimesIn ? kReceiveTimeout : kSendTimeout;
+  return !failed(sys(__NR_getsockopt, call.args[0], kSocketLevel, name, addr(wait), addr(&bytes))) &&
+         (wait[0] | wait[1]) != 0;
+}
+
 i64 execute(SlotBlock& b, const wire::Call& call, u64 seq, u32* flags) {
   i64 ret;
   for (u32 tries = 0;; ++tries) {
@@ -71,7 +82,7 @@ i64 execute(SlotBlock& b, const wire::Call& call, u64 seq, u32* flags) {
     }
     if (ret != -EINTR) break;
     if (aborted(b, seq)) {
-      *flags |= wire::kReplyAborted;
+      *flags |= wire::kReplyAborted | (times_out(call) ? wire::kReplyTimesOut : 0);
       break;
     }
     // A close() that was interrupted has closed: never again. The limit is for file systems that say EINTR by

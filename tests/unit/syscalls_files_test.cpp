@@ -40,7 +40,8 @@ class Files : public Guest {
 TEST_F(Files, WriteAndRead) {
   const std::string text = "hello from away\n";
   EXPECT_EQ(call(__NR_write, fd, text.data(), text.size()), static_cast<long>(text.size()));
-  EXPECT_EQ(sent().flags, wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe | wire::kCallMindsBackground);
+  EXPECT_EQ(sent().flags,
+            wire::kCallProbeOnNotRun | wire::kCallWantsSigpipe | wire::kCallMindsBackground | wire::kCallTimesOut);
   expect_contents(text);
   EXPECT_EQ(call(__NR_lseek, fd, 6, SEEK_SET), 6);
   char buffer[64];
