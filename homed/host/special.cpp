@@ -323,8 +323,6 @@ bool Visit::special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_n
       return true;
     }
     case PR_GET_NAME:
-    case PR_SET_TIMERSLACK:
-    case PR_GET_TIMERSLACK:
     case PR_SET_THP_DISABLE:
     case PR_GET_THP_DISABLE:
     case PR_GET_TSC:
@@ -336,7 +334,7 @@ bool Visit::special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_n
     case PR_SET_FPEMU:
     case PR_SET_UNALIGN:
     case PR_SET_SYSCALL_USER_DISPATCH: request_home(t, n.id, "needs prctl"); return true;
-    default: return false;  // credentials, dumpability, subreaper, death signal: the process at home
+    default: return false;  // credentials, dumpability, subreaper, death signal, timer slack: the process at home
   }
 }
 
