@@ -163,6 +163,8 @@ constexpr Program kPrograms[] = {
     {.name = "signals_stop_again"},
     {.name = "signals_stop_continue", .timed = true},
     {.name = "signals_storm"},
+    {.name = "signals_storm_eintr"},
+    {.name = "signals_storm_restart"},
     {.name = "signals_timers", .stays = "a timer of CPU time", .timed = true},
     {.name = "sockets_accept_flags"},
     {.name = "sockets_ancillary"},
