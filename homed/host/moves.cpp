@@ -111,10 +111,14 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
     const user_regs_struct& stop = thread.regs;
     const u64 args[6] = {stop.rdi, stop.rsi, stop.rdx, stop.r10, stop.r8, stop.r9};
     // The kernel's code tells of its own calls; for those that home executes, and those not issued again yet, we know.
-    const bool ours = static_cast<long>(stop.orig_rax) < 0 ? stop.rip == t->reissue_rip
-                                                           : syscalls::notified(static_cast<u32>(stop.orig_rax), args);
+    // One that has ended, or whose handler is about to run, is over: its number still stands there.
+    const bool interrupted = static_cast<long>(stop.rax) <= -512 && static_cast<long>(stop.rax) >= -516;
+    const bool ours = static_cast<long>(stop.orig_rax) < 0
+                          ? stop.rip == t->reissue_rip
+                          : interrupted && syscalls::notified(static_cast<u32>(stop.orig_rax), args);
     normalise_restart(guest.pid, &thread, false);
     if (ours) thread.cut_short = t->cut.how, thread.done_bytes = t->cut.done_bytes;
+    if (ours && t->cut.how != wire::CutShort::no) t->reissue_rip = thread.regs.rip;  // should it stay here after all
     if (t->sleep_deadline_ns != 0) {
       thread.sleep_deadline_ns = t->sleep_deadline_ns + static_cast<u64>(options_.monotonic_offset_ns);
     }

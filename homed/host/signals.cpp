@@ -288,6 +288,7 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
       if (!t.eintr_ok && t.cut.how != wire::CutShort::no) {
         if (t.cut.how == wire::CutShort::eintr) regs.rax = static_cast<u64>(-514L);
         if (!end_cut_write(t, signal, &regs)) set_registers(t.tid, regs);
+        if (catches(t, signal)) t.cut = {};
       } else if (!t.eintr_ok) {
         regs.rax = regs.orig_rax;  // as if the signal had come just before the call
         regs.rip -= 2;
@@ -299,7 +300,7 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
       }
     }
   }
-  t.eintr_ok = false;
+  if (std::exchange(t.eintr_ok, false)) t.cut = {};  // the call is over
   if (signal == SIGCONT && ours) {
     resume(t);
     return;

@@ -127,7 +127,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
     t->status = Fd(open_status(guest->pid, t->tid));
     t->restart_at_home = image.threads[i].restart_at_home != 0;
     t->cut = {image.threads[i].cut_short, image.threads[i].done_bytes};
-    t->reissue_rip = image.threads[i].regs.rip;
+    if (t->cut.how != wire::CutShort::no) t->reissue_rip = image.threads[i].regs.rip;
     if (image.threads[i].sleep_deadline_ns != 0) {
       t->sleep_deadline_ns = image.threads[i].sleep_deadline_ns - static_cast<u64>(options_.monotonic_offset_ns);
       const user_regs_struct& r = image.threads[i].regs;
