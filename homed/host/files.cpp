@@ -89,7 +89,8 @@ i32 FileCatalogue::adopt(const image::File& file, std::optional<FileId> id) {
 i32 FileCatalogue::nameless(const MapsLine& line, u64 size_bytes) {
   const FileId id{line.device, line.inode};
   const auto known = by_id_.find(id);
-  const i32 index = known != by_id_.end() ? known->second : adopt({line.path, 0, ""}, id);
+  const i32 index =
+      known != by_id_.end() ? known->second : adopt({line.path + (line.deleted ? " (deleted)" : ""), 0, ""}, id);
   u64& size = files_[static_cast<size_t>(index)].size_bytes;
   size = std::max(size, size_bytes);
   return index;

@@ -247,9 +247,9 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   if (row.nr == SYS_getdents64) value = hide_engine_entries(*t, args, value);
   complete_usage(*t, row.nr, args, value);
   note_opened(*t, row.nr, value);
-  if ((reply.flags & wire::kReplySigpipe) != 0) {
+  if ((reply.flags & (wire::kReplySigpipe | wire::kReplySigxfsz)) != 0) {
     siginfo_t info{};
-    info.si_signo = SIGPIPE;
+    info.si_signo = (reply.flags & wire::kReplySigpipe) != 0 ? SIGPIPE : SIGXFSZ;
     info.si_code = SI_USER;
     info.si_pid = t->guest->home_pid;
     info.si_uid = t->guest->home_uid;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "homed/host/advice.h"
@@ -342,12 +344,26 @@ bool Visit::special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_n
 bool Visit::special_close_range(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n) {
   const u32 first = static_cast<u32>(n.data.args[0]), last = static_cast<u32>(n.data.args[1]);
   const u32 guard_first = t->guest->guard_first, guard_last = t->guest->guard_last;
-  const u64 flags = n.data.args[2];
-  if (first > last || last < guard_first || first > guard_last) return false;
+  u64 flags = n.data.args[2];
+  if ((flags & CLOSE_RANGE_UNSHARE) != 0) {
+    // The deputy's ear shares the table, and has to go on doing so. Nobody else does if there is but one thread.
+    if (threads_of(*t->guest).size() > 1) {
+      request_home(t, n.id, "has threads, and unshares its descriptors");
+      return true;
+    }
+    flags &= ~u64{CLOSE_RANGE_UNSHARE};
+  } else if (first > last || last < guard_first || first > guard_last) {
+    return false;
+  }
+  if (first > last) {
+    answer(n.id, -EINVAL);
+    return true;
+  }
   begin_call(*t, false);
   long result = 0;
-  if (first < guard_first) result = home_call(*t, SYS_close_range, {first, guard_first - 1, flags});
-  if (result == 0 && last > guard_last) result = home_call(*t, SYS_close_range, {guard_last + 1, last, flags});
+  if (first < guard_first) result = home_call(*t, SYS_close_range, {first, std::min(last, guard_first - 1), flags});
+  if (result == 0 && last > guard_last)
+    result = home_call(*t, SYS_close_range, {std::max(first, guard_last + 1), last, flags});
   end_call(*t);
   answer(n.id, result);
   return true;

@@ -142,8 +142,9 @@ struct Reply {
   u32 out_bytes = 0;
   u32 flags = 0;
 };
-inline constexpr u32 kReplyNotRun = 1;   // aborted before the kernel began it: ret is meaningless
-inline constexpr u32 kReplySigpipe = 2;  // a SIGPIPE belongs to the caller
+inline constexpr u32 kReplyNotRun = 1;    // aborted before the kernel began it: ret is meaningless
+inline constexpr u32 kReplySigpipe = 2;   // a SIGPIPE belongs to the caller
+inline constexpr u32 kReplySigxfsz = 32;  // a SIGXFSZ does
 inline constexpr u32 kReplyTimesOut =
     16;  // with kReplyAborted: the socket has a time-out, EINTR whatever SA_RESTART says
 inline constexpr u32 kReplyInBackground = 8;  // with kReplyNotRun: see kCallMindsBackground

@@ -52,11 +52,13 @@ bool probe(const wire::Call& call, i64* ret) {
   return *ret != -EAGAIN && *ret != -EOPNOTSUPP && *ret != -EINTR;
 }
 
-bool take_sigpipe() {
-  constexpr int kSigpipe = 13;
-  const u64 mask = bit(kSigpipe);
+constexpr int kSigpipe = 13, kSigxfsz = 25;
+
+// What the kernel has sent this thread for its call.
+bool take_signal(int signal) {
+  const u64 mask = bit(signal);
   const Timespec now{};
-  return sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == kSigpipe;
+  return sys(__NR_rt_sigtimedwait, addr(&mask), 0, addr(&now), 8) == signal;
 }
 
 // A socket with a time-out of its own: the kernel would not restart the call (sock_intr_errno).
@@ -89,7 +91,8 @@ i64 execute(SlotBlock& b, const wire::Call& call, u64 seq, u32* flags) {
     // themselves.
     if (call.nr == __NR_close || tries == kMaxReissues) break;
   }
-  if (ret == -EPIPE && (call.flags & wire::kCallWantsSigpipe) && take_sigpipe()) *flags |= wire::kReplySigpipe;
+  if (ret == -EPIPE && (call.flags & wire::kCallWantsSigpipe) && take_signal(kSigpipe)) *flags |= wire::kReplySigpipe;
+  if (ret == -EFBIG && take_signal(kSigxfsz)) *flags |= wire::kReplySigxfsz;
   return ret;
 }
 
