@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// MAP_FIXED_NOREPLACE refuses a place that is taken and gets one that is free; MAP_FIXED replaces only its own pages. If
-// it were wrong, allocators that place things themselves would overwrite memory in use.
+// MAP_FIXED_NOREPLACE refuses a place that is taken and gets one that is free; MAP_FIXED replaces only its own pages.
+// If it were wrong, allocators that place things themselves would overwrite memory in use.
 #include <sys/mman.h>
 
 #include "tests/programs/program.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// FUTEX_CMP_REQUEUE: of three waiters one wakes and two are put on another word; a wrong old value is EAGAIN. If it were
-// wrong, waiters of old condition variables would be lost or would all wake at once.
+// FUTEX_CMP_REQUEUE: of three waiters one wakes and two are put on another word; a wrong old value is EAGAIN. If it
+// were wrong, waiters of old condition variables would be lost or would all wake at once.
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
