@@ -272,11 +272,17 @@ Json Control::why(i32 pid, uid_t uid) {
   const Process* p = d_.processes.look_at(pid, now_ms());
   if (p == nullptr && !d_.visitors.find(pid).empty()) return {{"ok", true}, {"pid", pid}, {"can_move", true}};
   if (p != nullptr && p->where == Where::away) return {{"ok", true}, {"pid", pid}, {"can_move", true}};
-  auto reason = why_stays(pid, {false, uid});
+  // While it is being moved it is the mover that traces it and tracks its writes.
+  const bool moving = d_.moving.contains({d_.config.name, pid});
+  auto reason = why_stays(pid, {moving, uid});
   if (!reason && p == nullptr) reason = "not started under this homed (another OMIG_DIR)";
   Json json{{"ok", true}, {"pid", pid}, {"can_move", !reason}};
   if (reason) json["reason"] = *reason;
   if (p != nullptr && !p->refusal.empty()) json["last_refusal"] = p->refusal;
+  if (p != nullptr && !p->came_home_for.empty()) {
+    json["came_home_for"] = p->came_home_for;
+    if (p->since_ms != 0) json["came_home_ms_ago"] = now_ms() - p->since_ms;
+  }
   return json;
 }
 

@@ -205,6 +205,7 @@ std::optional<Anchor> read_anchor(pid_t pid) {
   Anchor anchor;
   if (!read_memory(pid, kAnchorAddress, &anchor, sizeof(anchor)) || anchor.magic != kAnchorMagic) return std::nullopt;
   anchor.node[sizeof(anchor.node) - 1] = '\0';
+  anchor.came_home_for[sizeof(anchor.came_home_for) - 1] = '\0';
   return anchor;
 }
 

@@ -429,6 +429,7 @@ class Departure {
     if (read_memory(options_.pid, kAnchorAddress, &old, sizeof old) && old.magic == kAnchorMagic) {
       anchor.moves = old.moves;
       anchor.slots_used = old.slots_used;
+      memcpy(anchor.came_home_for, old.came_home_for, sizeof anchor.came_home_for);
     }
     const auto& threads = process_.threads();
     anchor.where =

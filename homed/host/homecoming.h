@@ -48,7 +48,11 @@ class Homecoming {
   }
 
   // The last word: from here on the guest never runs again.
-  void go() {
+  // `reason`: why it comes by itself, kept for those who ask (omctl why); empty: it was told to.
+  void go(const std::string& reason) {
+    std::vector<u8> text(kPageHeadroom + sizeof(Anchor::came_home_for));
+    reason.copy(reinterpret_cast<char*>(text.data() + kPageHeadroom), sizeof(Anchor::came_home_for) - 1);
+    write_home(kAnchorAddress + offsetof(Anchor, came_home_for), std::span(text).subspan(kPageHeadroom));
     for (const image::Pin& p : guest_.pins) {
       if (p.aside()) call(SYS_munmap, {p.address, p.bytes});
     }

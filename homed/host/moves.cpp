@@ -237,7 +237,7 @@ void Visit::discard_home_memory() {
   }
 }
 
-MoveReport Visit::go_home(std::shared_ptr<Guest> guest) {
+MoveReport Visit::go_home(std::shared_ptr<Guest> guest, const std::string& by_itself_for) {
   const std::lock_guard moving(moves_mutex_);
   const auto start = SteadyClock::now();
   MoveReport report;
@@ -269,7 +269,7 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest) {
         guest->coming_home = true;
       }
       close_account(*guest->threads.at(guest->pid));
-      homecoming.go();
+      homecoming.go(by_itself_for);
     }
   }
   if (!ready) {
@@ -402,7 +402,7 @@ void Visit::request_home(const std::shared_ptr<GuestThread>& t, u64 notification
   std::shared_ptr<Guest> guest = find_guest(t->guest->home_pid);
   if (!guest) return;
   fmt::print(stderr, "omig-host: {} goes home: {}\n", guest->home_pid, reason);
-  std::thread([this, t, guest, notification] {
+  std::thread([this, t, guest, notification, reason = std::move(reason)] {
     bool first = false;
     {
       const std::lock_guard lock(mutex_);
@@ -413,7 +413,7 @@ void Visit::request_home(const std::shared_ptr<GuestThread>& t, u64 notification
     }
     if (notification != 0) interrupted(t, notification, false);
     if (!first) return;  // somebody else is taking it home or on; the call is issued again where it wakes up
-    const MoveReport report = go_home(guest);
+    const MoveReport report = go_home(guest, reason);
     if (report.ok) return;
     fmt::print(stderr, "omig-host: {} could not go home: {}\n", guest->home_pid, report.reason);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));  // a pause before it tries its call again

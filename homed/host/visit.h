@@ -278,7 +278,7 @@ class Visit {
   void birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6> args);
 
   // moves.cpp
-  MoveReport go_home(std::shared_ptr<Guest> guest);
+  MoveReport go_home(std::shared_ptr<Guest> guest, const std::string& by_itself_for = {});
   MoveReport go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const std::string& node);
   void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
   bool silence(Guest& guest);

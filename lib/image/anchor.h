@@ -43,6 +43,7 @@ struct Anchor {
   u8 host_address[4] = {};  // IPv4 of the node it visits
   u32 host_port = 0;        // the host's link port; homed commands the host there
   u8 token[wire::kTokenBytes] = {};
+  char came_home_for[96] = {};  // why it last came home by itself, as a host has written it; empty: it was told to
   // From here on: the engine's own (preload/engine/state.h), nobody else reads it.
   u64 engine_private[384] = {};
 };

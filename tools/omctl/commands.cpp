@@ -94,6 +94,11 @@ int why_command(pid_t pid, bool json) {
   } else {
     fmt::print("can move\n");
   }
+  if (answer->contains("came_home_for")) {
+    const double ago = answer->value("came_home_ms_ago", 0.0) / 1000;
+    const std::string when = ago > 0 ? fmt::format(" {:.1f} s ago", ago) : "";
+    fmt::print("came home by itself{}: {}\n", when, answer->value("came_home_for", ""));
+  }
   return 0;
 }
 
