@@ -334,6 +334,16 @@ class Departure {
       return false;
     };
     if (!anchor_there && !map(kAnchorAddress, kPageSize)) return false;
+    // Before they are mapped: should this move break, the next one knows whose they are, however many threads it finds.
+    Anchor anchor;
+    const bool left_once =
+        read_memory(options_.pid, kAnchorAddress, &anchor, sizeof anchor) && anchor.magic == kAnchorMagic;
+    if (!left_once) anchor = Anchor{};
+    anchor.slots_used = std::max<u32>(anchor.slots_used, static_cast<u32>(slot_there.size()));
+    if (!write_memory(options_.pid, kAnchorAddress, &anchor, sizeof anchor)) {
+      *reason = "it ended";
+      return false;
+    }
     for (size_t i = 0; i < slot_there.size(); ++i) {
       if (!slot_there[i] && !map(slot_address(static_cast<u32>(i)), kSlotMapped)) return false;
     }
