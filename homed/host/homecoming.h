@@ -99,8 +99,7 @@ class Homecoming {
     long error = 0;
     const auto access = [&](u64 added) {
       for (const image::Vma& v : guest_.home_vmas) {
-        const bool view = (v.flags & image::kSegment) != 0 && (v.flags & image::kSharedReadOnly) == 0;
-        if (!view || (v.prot & PROT_WRITE) != 0 || error < 0) continue;
+        if (!is_writable_view(v) || (v.prot & PROT_WRITE) != 0 || error < 0) continue;
         error = call(SYS_mprotect, {v.start, v.bytes(), v.prot | added});
       }
       return error >= 0;

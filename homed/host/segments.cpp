@@ -19,10 +19,6 @@ bool all_zero(std::span<const u8> bytes) {
   return bytes[0] == 0 && memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
 }
 
-bool is_view(const image::Vma& v) {
-  return (v.flags & image::kSegment) != 0 && (v.flags & image::kSharedReadOnly) == 0;
-}
-
 }  // namespace
 
 SegmentReader read_from_process(pid_t pid) {
@@ -48,7 +44,7 @@ bool send_segments(std::span<const image::Vma> home_vmas, std::span<const image:
   std::vector<u8> buffer(kPageHeadroom + kChunkBytes);
   const std::span<u8> data(buffer.data() + kPageHeadroom, kChunkBytes);
   for (const image::Vma& v : home_vmas) {
-    if (!is_view(v) || static_cast<size_t>(v.file) >= files.size()) continue;
+    if (!is_writable_view(v) || static_cast<size_t>(v.file) >= files.size()) continue;
     const u64 end = std::min(v.offset + v.bytes(), page_up(files[static_cast<size_t>(v.file)].size_bytes));
     for (u64 at = v.offset; at < end;) {
       const u64 want = std::min(end - at, kChunkBytes);
@@ -74,7 +70,7 @@ bool place_in_segment(const Segments& segments, std::span<const image::Vma> home
   while (!bytes.empty()) {
     const auto v = std::upper_bound(home_vmas.begin(), home_vmas.end(), address,
                                     [](u64 a, const image::Vma& vma) { return a < vma.end; });
-    if (v == home_vmas.end() || v->start > address || !is_view(*v)) return false;
+    if (v == home_vmas.end() || v->start > address || !is_writable_view(*v)) return false;
     const auto it = segments.find(v->file);
     const u64 part = std::min<u64>(bytes.size(), v->end - address);
     if (it == segments.end() ||

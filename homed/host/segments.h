@@ -20,6 +20,11 @@ namespace omig::host {
 // The memfds, by file number.
 using Segments = std::map<i32, Fd>;
 
+// A view of a segment by which home's process could write it, whatever its protection is now.
+inline bool is_writable_view(const image::Vma& v) {
+  return (v.flags & (image::kSegment | image::kSharedReadOnly)) == image::kSegment;
+}
+
 // Reads bytes of the segment that `vma` views, from `offset` of it on. How many could be read; 0: none.
 using SegmentReader = std::function<u64(const image::Vma& vma, u64 offset, std::span<u8> bytes)>;
 SegmentReader read_from_process(pid_t pid);
