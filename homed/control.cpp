@@ -8,8 +8,14 @@
 #include <cstring>
 
 #include "homed/commander.h"
+#include "homed/decay.h"
+#include "homed/emptying.h"
+#include "homed/job.h"
 #include "homed/ledger.h"
+#include "homed/proc.h"
 #include "homed/reasons.h"
+#include "homed/scheduler.h"
+#include "homed/settings.h"
 #include "lib/link/peer.h"
 
 namespace omig {
@@ -17,6 +23,7 @@ namespace omig {
 namespace {
 
 constexpr size_t kMaxLine = 64 << 10;
+constexpr size_t kMaxOrder = 2 << 20;    // of who may administer: a map, as JSON
 constexpr milliseconds kAskFor{30'000};  // a client that connects and says nothing
 constexpr i64 kPlaceWithin_ms = 10'000;  // from `omctl run -n` to the program's constructor
 
@@ -40,10 +47,12 @@ std::string socket_path(const std::string& dir, int dir_fd, const char* name) {
 
 }  // namespace
 
-Control::Control(Daemon& daemon, Moves& moves, Peers& peers)
+Control::Control(Daemon& daemon, Moves& moves, Peers& peers, Members& members, Starts& starts)
     : d_(daemon),
       moves_(moves),
       peers_(peers),
+      members_(members),
+      starts_(starts),
       acceptor_(daemon.io),
       announcements_(daemon.io),
       announced_(daemon.io) {}
@@ -86,38 +95,67 @@ awaitable<void> Control::listen() {
 
 awaitable<void> Control::serve(Local::socket socket) {
   using namespace asio::experimental::awaitable_operators;
-  ucred peer{};
-  socklen_t length = sizeof(peer);
-  if (getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) co_return;
+  const auto asker = asker_on(socket.native_handle());
+  if (!asker) co_return;
   std::string input;
+  const size_t most = may_administer(asker->uid) ? kMaxOrder : kMaxLine;
   for (;;) {
     asio::steady_timer timer(d_.io, kAskFor);
-    auto result = co_await (asio::async_read_until(socket, asio::dynamic_buffer(input, kMaxLine), '\n', kCompletion) ||
+    auto result = co_await (asio::async_read_until(socket, asio::dynamic_buffer(input, most), '\n', kCompletion) ||
                             timer.async_wait(kCompletion));
     if (result.index() != 0 || std::get<0>(std::get<0>(result))) co_return;
     const size_t end = input.find('\n');
     const Json request = Json::parse(input.substr(0, end), nullptr, false);
     input.erase(0, end + 1);
-    Json reply = refusal("malformed request");
-    if (request.is_object()) reply = co_await answer(socket, request, peer.uid);
+    Json reply = refusal("malformed request", "invalid");
+    if (request.is_object()) reply = co_await answer(socket, request, *asker);
     if (!co_await net::write_all(socket, reply.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n",
                                  kPeerTimeout))
       co_return;
   }
 }
 
-awaitable<Json> Control::answer(Local::socket& socket, const Json& request, uid_t uid) {
+awaitable<Json> Control::answer(Local::socket& socket, const Json& request, const Asker& asker) {
   const std::string op = text_field(request, "op");
   const i32 pid = field<i32>(request, "pid", 0);
   if (op == "ping") co_return ping();
   if (op == "nodes") co_return nodes();
   if (op == "ps") co_return co_await ps();
   if (op == "where" || op == "why" || op == "migrate") co_await look_for(pid);
+  if (op == "log") co_return co_await answer_log(d_.history, request, d_.config.name);
+  if (op == "policy") co_return choose_policy(request, asker);
+  if (op == "job") co_return co_await set_job(d_, request, asker);
+  if (op == "settings") co_return answer_settings(d_);
+  // What the node may do is said for good; while it is emptied it may do nothing.
+  if (members_.emptying() && (op == "set" || op == "bring" || op == "expel" || (op == "decay" && pid == 0)))
+    co_return refusal("busy: its cluster is being changed, try again", "busy");
+  if (op == "decay") co_return set_decay(d_, request, asker);
+  if (op == "set") {
+    const Json answer = change_settings(d_, request, asker.uid);
+    peers_.hurry();
+    co_return answer;
+  }
+  if (op == "bring" || op == "expel") {
+    Listener listener(socket, request);
+    const Emptied what = op == "bring" ? Emptied::own : Emptied::guests;
+    co_return co_await bring_or_expel(d_, moves_, listener, what, asker.uid);
+  }
+  if (op == "map") co_return members_.tell();
+  if (op == "load_map" || op == "leave") {
+    Listener listener(socket, request);
+    Json answer;
+    if (op == "leave")
+      answer = co_await members_.leave(listener, request, asker.uid);
+    else
+      answer = co_await members_.load_map(listener, request, asker.uid);
+    co_return answer;
+  }
+  if (op == "join") co_return co_await members_.join(request, asker.uid);
   if (op == "where") co_return where(pid);
-  if (op == "why") co_return why(pid, uid);
-  if (op == "place") co_return co_await place(socket, request, uid);
-  if (op == "migrate") co_return (co_await moves_.migrate(pid, text_field(request, "to"), uid)).to_json();
-  co_return refusal("unknown request " + op);
+  if (op == "why") co_return co_await why(pid, asker);
+  if (op == "place") co_return co_await place(socket, request, asker);
+  if (op == "migrate") co_return (co_await moves_.migrate(pid, text_field(request, "to"), asker)).to_json();
+  co_return refusal("unknown request " + op, "unknown");
 }
 
 // A guest that has just come is not listed yet: ask again before saying that there is none.
@@ -125,38 +163,79 @@ awaitable<void> Control::look_for(pid_t pid) {
   if (d_.processes.look_at(pid, now_ms()) == nullptr && d_.visitors.find(pid).empty()) co_await d_.visitors.refresh();
 }
 
+namespace {
+
+// As long as it lives, the process starts where its user said, not where the policy would.
+struct ByHand {
+  ByHand(Daemon& daemon, pid_t process) : d(daemon), pid(process) { d.placed_by_hand.insert(pid); }
+  ~ByHand() { d.placed_by_hand.extract(pid); }
+  ByHand(const ByHand&) = delete;
+  ByHand& operator=(const ByHand&) = delete;
+  Daemon& d;
+  pid_t pid;
+};
+
+}  // namespace
+
 // `omctl run -n NODE`: the process is about to exec a program; it is moved as soon as that has announced itself, or has
 // shown that it will not.
-awaitable<Json> Control::place(Local::socket& socket, const Json& request, uid_t uid) {
+awaitable<Json> Control::place(Local::socket& socket, const Json& request, const Asker& asker) {
   const i32 pid = field<i32>(request, "pid", 0);
   const std::string to = text_field(request, "to");
-  const bool known = to == "home" || to == "balance" || to == d_.config.name || to == std::to_string(d_.config.id) ||
-                     d_.window.find(to) != nullptr;
-  if (!known) co_return refusal(fmt::format("no node {} known here (see omctl nodes)", to));
+  const bool known = to == "home" || to == "balance" || to == d_.config.name || to == std::to_string(d_.config.id);
+  MoveResult possible;
+  possible.ok = true;
+  if (!known) possible = moves_.reachable(to);
+  if (!possible.ok) co_return possible.to_json();
   if (!co_await net::write_all(socket, std::string("{\"ok\":true,\"waiting\":true}\n"), kPeerTimeout))
     co_return refusal("gone");
+  const ByHand by_hand(d_, pid);
   const i64 give_up_ms = now_ms() + kPlaceWithin_ms;
   while (d_.processes.look_at(pid, now_ms(), false) == nullptr) {
     if (now_ms() > give_up_ms) co_return refusal(fmt::format("process {} did not start a program that can move", pid));
     announced_.expires_after(milliseconds(100));
     co_await announced_.async_wait(kCompletion);
   }
-  MoveResult result = co_await moves_.migrate(pid, to, uid);
+  const MoveResult result = co_await send_started(pid, to, asker, give_up_ms);
+  spawn(d_, "keeping a placement", keep_placement(pid, to, asker, give_up_ms));
+  co_return result.to_json();
+}
+
+awaitable<MoveResult> Control::send_started(pid_t pid, std::string to, Asker asker, i64 give_up_ms) {
+  asio::steady_timer timer(d_.io);
+  MoveResult result = co_await moves_.migrate(pid, to, asker);
   // Caught in the middle of an exec it has no engine, or is not to be stopped, for a moment.
   while (!result.ok && now_ms() < give_up_ms &&
          (result.reason.find("not preloaded") != std::string::npos || result.reason.starts_with("busy"))) {
-    announced_.expires_after(milliseconds(20));
-    co_await announced_.async_wait(kCompletion);
-    result = co_await moves_.migrate(pid, to, uid);
+    co_await net::pause(timer, milliseconds(20));
+    result = co_await moves_.migrate(pid, to, asker);
   }
   if (!result.ok) log("process {} was to start on {}: {}", pid, to, result.reason);
-  spawn(d_, "keeping a placement", keep_placement(pid, to, uid, give_up_ms));
-  co_return result.to_json();
+  co_return result;
+}
+
+// What is locked to a node begins there: its children, and what it or they execute, for that happens at home.
+void Control::follow_lock(pid_t pid) {
+  const auto it = d_.processes.all().find(pid);
+  if (it == d_.processes.all().end() || d_.placed_by_hand.contains(pid)) return;
+  if (d_.settings.stay || d_.settings.lstay) return;  // as after bring: nothing is away
+  const cluster::Job& job = it->second.job;
+  if (job.locked && !job.node.empty()) spawn(d_, "following a lock", send_to_its_lock(pid, job.node));
+}
+
+awaitable<void> Control::send_to_its_lock(pid_t pid, std::string node) {
+  const ByHand by_hand(d_, pid);
+  const i64 give_up_ms = now_ms() + kPlaceWithin_ms;
+  for (u64 seen = 0; seen != d_.processes.announcements(pid) && now_ms() < give_up_ms;) {  // again after an exec
+    seen = d_.processes.announcements(pid);
+    co_await send_started(pid, node, ourselves(), give_up_ms);
+  }
 }
 
 // What people start is often a script or wrapper that execs the real program, and an exec while away happens at home.
 // For the first seconds every exec of the same process is sent after the first one.
-awaitable<void> Control::keep_placement(pid_t pid, std::string to, uid_t uid, i64 until_ms) {
+awaitable<void> Control::keep_placement(pid_t pid, std::string to, Asker asker, i64 until_ms) {
+  const ByHand by_hand(d_, pid);
   u64 seen = d_.processes.announcements(pid);
   while (now_ms() < until_ms && d_.processes.look_at(pid, now_ms()) != nullptr) {
     announced_.expires_after(milliseconds(500));
@@ -164,7 +243,7 @@ awaitable<void> Control::keep_placement(pid_t pid, std::string to, uid_t uid, i6
     const u64 count = d_.processes.announcements(pid);
     if (count == seen) continue;
     seen = count;
-    co_await moves_.migrate(pid, to, uid);
+    co_await moves_.migrate(pid, to, asker);
   }
 }
 
@@ -180,6 +259,10 @@ Json Control::nodes() {
     node["state"] = state;
     node["age_ms"] = age_ms;
     node["self"] = e.id == d_.config.id;
+    if (e.id == d_.config.id) {
+      node["policy"] = d_.config.policy->name;
+      node["quiet"] = d_.settings.quiet;
+    }
     list.push_back(std::move(node));
   };
   describe(own_entry(d_), 0, "up");
@@ -240,15 +323,24 @@ Json Control::processes(const std::map<pid_t, u64>& away) {
               {"moves", p.moves},
               {"moving", d_.moving.contains({d_.config.name, pid})},
               {"command", command_line(pid)}};
+    tell_job(item, p.job);
     if (!p.refusal.empty()) item["refusal"] = p.refusal;
     list.push_back(std::move(item));
   }
   Json guests = Json::array();
   for (const auto& [key, v] : d_.visitors.all()) {
-    Json item{{"pid", v.pid},        {"home", v.home},           {"threads", v.threads},
-              {"cpu_ms", v.cpu_ms},  {"rss_bytes", v.rss_bytes}, {"demand", v.meter.demand()},
-              {"calls", v.calls},    {"since_ms", v.since_ms},   {"moving", d_.moving.contains(key)},
+    Json item{{"pid", v.pid},
+              {"home", v.home},
+              {"threads", v.threads},
+              {"cpu_ms", v.cpu_ms},
+              {"rss_bytes", v.rss_bytes},
+              {"demand", v.meter.demand()},
+              {"calls", v.calls},
+              {"since_ms", v.since_ms},
+              {"moving", d_.moving.contains(key)},
+              {"local_pid", v.local_pid},
               {"command", v.command}};
+    tell_job(item, v.job);
     if (!v.refusal.empty()) item["refusal"] = v.refusal;
     guests.push_back(std::move(item));
   }
@@ -264,26 +356,67 @@ Json Control::where(i32 pid) {
             {"node", p->where == Where::away ? p->node : d_.config.name}};
   }
   if (!d_.visitors.find(pid).empty()) return {{"ok", true}, {"pid", pid}, {"where", "guest"}, {"node", d_.config.name}};
-  return refusal(
-      fmt::format("process {}: {}", pid, why_stays(pid, {false, 0}).value_or("not started under this homed")));
+  return refusal(fmt::format("process {}: {}", pid, why_stays(pid).value_or("not started under this homed")),
+                 "no process");
 }
 
-Json Control::why(i32 pid, uid_t uid) {
+Json Control::reasons(i32 pid, const Asker& asker) {
   const Process* p = d_.processes.look_at(pid, now_ms());
-  if (p == nullptr && !d_.visitors.find(pid).empty()) return {{"ok", true}, {"pid", pid}, {"can_move", true}};
-  if (p != nullptr && p->where == Where::away) return {{"ok", true}, {"pid", pid}, {"can_move", true}};
+  const bool elsewhere = p == nullptr ? !d_.visitors.find(pid).empty() : p->where == Where::away;
   // While it is being moved it is the mover that traces it and tracks its writes.
   const bool moving = d_.moving.contains({d_.config.name, pid});
-  auto reason = why_stays(pid, {moving, uid});
-  if (!reason && p == nullptr) reason = "not started under this homed (another OMIG_DIR)";
-  Json json{{"ok", true}, {"pid", pid}, {"can_move", !reason}};
+  auto reason = elsewhere ? std::nullopt : why_stays(pid, {moving});
+  if (!elsewhere && read_stat(pid) && !may_command(d_, {d_.config.name, pid}, asker)) reason = kNotYours;
+  if (!reason && p == nullptr && !elsewhere) reason = "not started under this homed (another OMIG_DIR)";
+  Json json{{"ok", true}, {"pid", pid}, {"can_move", !reason}, {"policy", d_.config.policy->name}};
   if (reason) json["reason"] = *reason;
+  if (p != nullptr) tell_job(json, p->job);
   if (p != nullptr && !p->refusal.empty()) json["last_refusal"] = p->refusal;
   if (p != nullptr && !p->came_home_for.empty()) {
     json["came_home_for"] = p->came_home_for;
     if (p->since_ms != 0) json["came_home_ms_ago"] = now_ms() - p->since_ms;
   }
   return json;
+}
+
+namespace {
+
+Json explain_request(const std::string& home, i32 pid) { return {{"op", "explain"}, {"home", home}, {"pid", pid}}; }
+
+}  // namespace
+
+// What speaks against a move, what the policy of the node where it runs makes of it, and what was last done about it.
+awaitable<Json> Control::why(i32 pid, const Asker& asker) {
+  Json json = reasons(pid, asker);
+  const Process* p = d_.processes.look_at(pid, now_ms());
+  const std::vector<VisitorKey> visits = d_.visitors.find(pid);
+  if (p == nullptr && visits.empty() && !read_stat(pid)) co_return where(pid);  // which says that there is none
+  const VisitorKey key = p == nullptr && !visits.empty() ? visits.front() : VisitorKey{d_.config.name, pid};
+  if (const auto guest = d_.visitors.all().find(key); guest != d_.visitors.all().end())
+    tell_job(json, guest->second.job);
+  std::string text;
+  if (p != nullptr && p->where == Where::away) {
+    const cluster::Seen* there = d_.window.find(p->node);
+    if (there != nullptr) {
+      const auto answer = co_await moves_.ask(there->entry.id, explain_request(d_.config.name, pid));
+      if (answer) text = text_field(*answer, "text");
+    }
+  } else if (field(json, "can_move", false)) {
+    text = explanation(d_, key);
+  }
+  if (!text.empty()) json["decision"] = text;
+  if (const MoveRecord* last = d_.history.last_of(pid, key.home)) json["last_move"] = to_json(*last);
+  co_return json;
+}
+
+Json Control::choose_policy(const Json& request, const Asker& asker) {
+  const std::string name = text_field(request, "name");
+  if (!may_administer(asker.uid)) return not_an_administrator("choose its policy");
+  const cluster::Policy* policy = cluster::policy_named(name);
+  if (policy == nullptr) return refusal(fmt::format("no policy {}: there are {}", name, policy_names()), "invalid");
+  if (policy != d_.config.policy) log("policy {} instead of {}", policy->name, d_.config.policy->name);
+  d_.config.policy = policy;
+  return {{"ok", true}, {"policy", policy->name}};
 }
 
 awaitable<void> Control::hear_announcements() {
@@ -309,6 +442,8 @@ awaitable<void> Control::hear_announcements() {
       std::memcpy(&sender, CMSG_DATA(header), sizeof(sender));
       // The kernel's word for who it is, in our pid namespace; what the text says does not matter.
       d_.processes.announced(sender.pid, now_ms());
+      starts_.announced(sender.pid);
+      follow_lock(sender.pid);
       announced_.cancel();
     }
   }

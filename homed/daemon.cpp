@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/daemon.h"
 
+#include <algorithm>
+
 #include "homed/node.h"
 
 namespace omig {
@@ -23,12 +25,42 @@ cluster::NodeEntry own_entry(Daemon& d) {
     ++entry.guests;
     if (!d.moving.contains(key)) entry.runnable += v.meter.demand();
   }
+  entry.accepts = !d.settings.block && !d.settings.quiet;
   entry.reserved = d.visitors.reserved(now_ms());
   entry.told = d.average.told();
+  entry.coming = d.coming.per_s(now_ms(), cluster::DecayKind::slow, {});
   const Memory memory = memory_now();
-  entry.free_bytes = memory.free_bytes;
+  entry.free_bytes = memory.free_bytes - std::min(memory.free_bytes, d.visitors.reserved_bytes(now_ms()));
   entry.total_bytes = memory.total_bytes;
+  entry.real_free_bytes = memory.real_free_bytes;
+  entry.utilisation = d.utilisation;
   return entry;
+}
+
+std::string node_name(const Daemon& d, u32 id) {
+  if (id == d.config.id) return d.config.name;
+  const cluster::Seen* seen = d.window.find(id);
+  return seen == nullptr ? fmt::format("node {}", id) : seen->entry.name;
+}
+
+bool may_administer(uid_t asker) { return asker == 0 || asker == geteuid(); }
+
+Json not_an_administrator(std::string_view what) {
+  return refusal(fmt::format("only root and the user whom this homed serves may {}", what), "not permitted");
+}
+
+bool may_command(Daemon& d, const VisitorKey& process, const Asker& asker) {
+  if (process.home != d.config.name) return may_administer(asker.uid);
+  const auto status = read_text_file(fmt::format("/proc/{}/status", process.pid));
+  const auto owner = owner_in(status.value_or(""));
+  return owner && may_command(asker, *owner);
+}
+
+std::string policy_names() {
+  std::string names;
+  for (const cluster::Policy& policy : cluster::policies())
+    names += (names.empty() ? "" : ", ") + std::string(policy.name);
+  return names;
 }
 
 void spawn(Daemon& d, std::string what, awaitable<void> work) {

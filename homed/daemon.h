@@ -3,15 +3,20 @@
 // for longer than reading a few files of /proc takes.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
 #include "homed/children.h"
+#include "homed/history.h"
 #include "homed/log.h"
+#include "homed/permission.h"
 #include "homed/processes.h"
 #include "homed/stream.h"
 #include "homed/visitors.h"
 #include "lib/cluster/placement.h"
+#include "lib/cluster/programs.h"
+#include "lib/cluster/statistics.h"
 #include "lib/cluster/window.h"
 
 namespace omig {
@@ -22,10 +27,24 @@ struct Config {
   u32 id = 0;
   Endpoint listen;
   std::vector<Endpoint> peers;
-  double cpus = 0;   // 0: find out
-  double speed = 0;  // 0: measure
+  double cpus = 1;                               // usable ones, a quota counts
+  double speed = 1;                              // of one; 1 = the reference (speed.h), openMosix' 10000
+  bool cpus_given = false, speed_given = false;  // else they are found out (capacity.h)
+  double speed_option = 0;                       // --speed; 0: none
   bool foreground = false;
-  bool balance = true;  // the scheduler may move processes
+  bool balance = true;                              // the scheduler may move processes
+  const cluster::Policy* policy = &cluster::kOmig;  // by which rules
+};
+
+// What the node's administrator has told it while it runs (settings.h).
+struct Settings {
+  bool block = false;  // no guest may arrive
+  bool stay = false;   // no process leaves by itself, guests included
+  bool lstay = false;  // none of our own does
+  bool quiet = false;  // the others are not told our load, so they choose somebody else
+  double speed = 0;    // instead of the measured one; 0: none
+  u32 gateways = 0;
+  cluster::DecaySettings decay;
 };
 
 struct Daemon {
@@ -35,25 +54,46 @@ struct Daemon {
         key(cluster_key),
         children(io, config.state_dir),
         processes(config.state_dir, geteuid()),
-        visitors(io, config.state_dir) {}
+        visitors(io, config.state_dir),
+        history(io) {}
 
   asio::io_context& io;
   Config config;
+  Settings settings;
   ClusterKey key;
   Children children;
   Processes processes;
   Visitors visitors;
+  History history;
   cluster::Window window;
   cluster::LoadAverage average;
+  double utilisation = 0;                    // capacity.h keeps it
+  cluster::Programs programs;                // what they did in earlier runs
+  cluster::DecayingSum coming;               // new processes, by the time that they will be there
+  u32 on_their_way = 0;                      // moves of ours, from the question to the target to the end
   std::map<Endpoint, std::string> problems;  // why a peer cannot be talked to; empty: it can
   u64 incarnation = 0;
   u64 entry_seq = 0;
   // Processes whose move is under way: key is (home name, pid); what they want is no longer counted as load here.
   std::map<VisitorKey, i64> moving;
+  std::multiset<pid_t> placed_by_hand;  // their users say where they start (omctl run -n)
+  std::set<pid_t> directed_told;        // threads with signals of their own whose hosts are being told
 };
 
 // Our own entry as of now, with a new sequence number.
 cluster::NodeEntry own_entry(Daemon& daemon);
+
+// Of a node known here, or ours; else "node N".
+std::string node_name(const Daemon& daemon, u32 id);
+
+// Who may tell this node what to do: root and the user whom it serves; nobody else, with the refusal that says so.
+bool may_administer(uid_t asker);
+Json not_an_administrator(std::string_view what);  // "change its settings"
+// Who may order this process or guest about: of ours, whom permission.h says; a guest, who may administer this node.
+bool may_command(Daemon& daemon, const VisitorKey& process, const Asker& asker);
+inline constexpr const char* kNotYours = "another user's process";
+
+std::string policy_names();  // "home, openmosix, ...", for messages
 
 // Runs a coroutine on its own; an exception is logged, with what it was doing, instead of ending the daemon.
 void spawn(Daemon& daemon, std::string what, awaitable<void> work);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/moves.h"
 
+#include <unistd.h>
+
 #include "homed/reasons.h"
 #include "homed/scheduler.h"
 #include "lib/base/paths.h"
@@ -13,9 +15,16 @@ constexpr i64 kBusyWait_ms = 10'000;
 constexpr i64 kBarAfterRefusal_ms = 20'000;
 constexpr i64 kBarAfterBusy_ms = 1'000;
 
-MoveResult refused(std::string reason) { return {false, std::move(reason), "", Json::object()}; }
+MoveResult refused(std::string reason, const char* code = "") {
+  return {false, std::move(reason), "", Json::object(), code};
+}
 
-MoveResult arrived(std::string node) { return {true, "", std::move(node), Json::object()}; }
+// It may be different in a moment.
+bool is_busy(const std::string& reason) {
+  return reason.find("busy") != std::string::npos || reason.find("try again") != std::string::npos;
+}
+
+MoveResult arrived(std::string node) { return {true, "", std::move(node), Json::object(), ""}; }
 
 MoveResult result_from(const Json& json) {
   MoveResult result;
@@ -34,6 +43,20 @@ Json move_order(i32 pid, const cluster::NodeEntry* target) {
   return {{"op", "migrate"}, {"pid", pid}, {"to", target->endpoint.text()}, {"node", target->name}};
 }
 
+Json directed_order(i32 pid, const DirectedSignals& pending) {
+  return {{"op", "directed"}, {"pid", pid}, {"tid", pending.tid}, {"mask", pending.mask}};
+}
+
+Json scheduling_order(i32 pid, const std::map<pid_t, Scheduling>& threads) {
+  Json list = Json::array();
+  for (const auto& [tid, s] : threads) list.push_back({{"tid", tid}, {"nice", s.nice}, {"policy", s.policy}});
+  return {{"op", "scheduling"}, {"pid", pid}, {"threads", list}};
+}
+
+Json job_order(i32 pid, const cluster::Job& job) {
+  return {{"op", "job"}, {"pid", pid}, {"job", cluster::text_of(job)}};
+}
+
 Json order_of(const char* what, i32 pid) { return {{"op", what}, {"pid", pid}}; }
 
 Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std::string& from) {
@@ -45,7 +68,9 @@ Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std
           {"demand", m.demand},
           {"rss_bytes", m.rss_bytes},
           {"relief", m.relief},
-          {"penalty", m.penalty}};
+          {"penalty", m.penalty},
+          {"own_cpu", m.own_cpu},
+          {"urgent", m.urgent}};
 }
 
 // A node that answers, but not so that we could work together, is as good as down; then it is the answer that helps.
@@ -56,9 +81,14 @@ std::string why_down(const Daemon& d, const cluster::NodeEntry& node) {
 }
 
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
-                                        const Config& config) {
-  return {program,  "depart",    "--pid",       std::to_string(pid), "--to",   target.endpoint.text(),
-          "--node", target.name, "--state-dir", config.state_dir,    "--home", config.name};
+                                        const cluster::Job& job, const Config& config) {
+  return {program,       "depart",
+          "--pid",       std::to_string(pid),
+          "--to",        target.endpoint.text(),
+          "--node",      target.name,
+          "--state-dir", config.state_dir,
+          "--home",      config.name,
+          "--job",       cluster::text_of(job)};
 }
 
 // Marks a process as moving for as long as it lives.
@@ -91,6 +121,7 @@ Json MoveResult::to_json() const {
     json["node"] = node;
   } else {
     json["reason"] = reason;
+    if (*code != '\0' || is_busy(reason)) json["code"] = *code != '\0' ? code : "busy";
   }
   return json;
 }
@@ -105,7 +136,16 @@ awaitable<bool> Moves::wait_until_idle(VisitorKey key) {
   co_return true;
 }
 
-awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
+MoveResult Moves::reachable(const std::string& where) const {
+  const cluster::Seen* target = d_.window.find(where);
+  if (target == nullptr) return refused(fmt::format("no node {} known here (see omctl nodes)", where), "no node");
+  if (!target->alive(now_ms())) return refused(why_down(d_, target->entry), "node down");
+  if (target->entry.version != wire::kVersion)
+    return refused(fmt::format("version mismatch: {} speaks {}", target->entry.name, target->entry.version));
+  return arrived(target->entry.name);
+}
+
+awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, Asker asker) {
   const Process* process = d_.processes.look_at(pid, now_ms());
   const std::vector<VisitorKey> visits = d_.visitors.find(pid);
   if (process == nullptr && visits.empty()) {  // its announcement may stand in the queue behind this question
@@ -114,21 +154,23 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
     process = d_.processes.look_at(pid, now_ms());
   }
   if (process == nullptr && visits.empty()) {
-    const auto reason = why_stays(pid, {false, asker});
+    const VisitorKey unknown{d_.config.name, pid};
+    auto reason = why_stays(pid);
+    if (read_stat(pid) && !may_command(d_, unknown, asker)) reason = kNotYours;
     // One that is just dying has no memory left to tell whose it was.
     const bool over = read_text_file(fmt::format("/proc/{}/maps", pid)).value_or("").empty();
     co_return refused(
-        fmt::format("process {}: {}", pid, reason.value_or(over ? "it has ended" : "not started under this homed")));
+        fmt::format("process {}: {}", pid, reason.value_or(over ? "it has ended" : "not started under this homed")),
+        "no process");
   }
   if (process == nullptr && visits.size() > 1)
     co_return refused(fmt::format("process {}: more than one guest has this number here, ask at its home", pid));
   const VisitorKey key = process != nullptr ? VisitorKey{d_.config.name, pid} : visits.front();
-  const uid_t owner = process != nullptr ? process->uid : geteuid();
-  if (asker != 0 && asker != owner) co_return refused(fmt::format("process {}: another user's process", pid));
+  if (!may_command(d_, key, asker)) co_return refused(fmt::format("process {}: {}", pid, kNotYours), "not permitted");
   if (!co_await wait_until_idle(key)) co_return refused(fmt::format("busy: process {} is being moved, try again", pid));
   const bool local = process != nullptr;
   process = d_.processes.look_at(pid, now_ms());  // it may be another object, or have ended, after the wait
-  if (local && process == nullptr) co_return refused(fmt::format("process {} has ended", pid));
+  if (local && process == nullptr) co_return refused(fmt::format("process {} has ended", pid), "no process");
 
   if (where == "balance") {
     const auto better = best_place(d_, key);
@@ -140,32 +182,50 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, uid_t asker) {
   const bool home = where == "home" || where == key.home || (process != nullptr && self);
   const cluster::Seen* target = nullptr;
   if (!home && !self) {
+    MoveResult possible = reachable(where);
+    if (!possible.ok) co_return possible;
     target = d_.window.find(where);
-    if (target == nullptr) co_return refused(fmt::format("no node {} known here (see omctl nodes)", where));
-    if (!target->alive(now_ms())) co_return refused(why_down(d_, target->entry));
-    if (target->entry.version != wire::kVersion)
-      co_return refused(fmt::format("version mismatch: {} speaks {}", target->entry.name, target->entry.version));
   }
   if (process != nullptr) {
     MoveResult result = co_await move_local(pid, target);
-    // It has just left that host: by an exec, which happens at home, or by its end. A moment later that shows.
+    // It has just left that host: by an exec, which happens at home, or by its end. A moment later that shows. Or its
+    // child has left a vfork by an exec and runs already, while the word of that is still on its way to the guest.
+    const auto passes = [](const std::string& reason) {
+      return reason.starts_with("no guest") || reason.starts_with("busy: vfork");
+    };
     asio::steady_timer timer(d_.io);
-    for (int i = 0; i < 25 && !result.ok && result.reason.starts_with("no guest"); ++i) {
+    for (int i = 0; i < 25 && !result.ok && passes(result.reason); ++i) {
       co_await net::pause(timer, milliseconds(20));
       target = home ? nullptr : d_.window.find(where);
       if (!home && target == nullptr) break;
       result = co_await move_local(pid, target);
     }
+    // What is locked to a node and is sent to another one is locked there from now on.
+    const auto moved = d_.processes.all().find(pid);
+    if (result.ok && asker.pid != getpid() && moved != d_.processes.all().end() && !moved->second.job.node.empty())
+      moved->second.job.node = result.node;
     co_return result;
   }
   if (self) co_return arrived(d_.config.name);
   co_return co_await move_visitor(key, target);
 }
 
+awaitable<MoveResult> Moves::send_home(VisitorKey key) {
+  MoveResult result;
+  const bool idle = co_await wait_until_idle(key);
+  if (!idle)
+    result = refused(fmt::format("busy: process {} is being moved", key.pid));
+  else if (key.home == d_.config.name)
+    result = co_await move_local(key.pid, nullptr);
+  else
+    result = co_await move_visitor(key, nullptr);
+  co_return result;
+}
+
 awaitable<MoveResult> Moves::carry_out(VisitorKey key, cluster::Seen target) {
   const bool home = target.entry.name == key.home;
   if (key.home == d_.config.name) {
-    if (d_.processes.look_at(key.pid, now_ms()) == nullptr) co_return refused("it has ended");
+    if (d_.processes.look_at(key.pid, now_ms()) == nullptr) co_return refused("it has ended", "no process");
     co_return co_await move_local(key.pid, &target);
   }
   co_return co_await move_visitor(key, home ? nullptr : &target);
@@ -174,7 +234,7 @@ awaitable<MoveResult> Moves::carry_out(VisitorKey key, cluster::Seen target) {
 awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) {
   const VisitorKey key{d_.config.name, pid};
   Process* p = d_.processes.look_at(pid, now_ms());
-  if (p == nullptr) co_return refused(fmt::format("process {} has ended", pid));
+  if (p == nullptr) co_return refused(fmt::format("process {} has ended", pid), "no process");
   const std::string wanted = target == nullptr ? d_.config.name : target->entry.name;
   if (target == nullptr && p->where == Where::home) co_return arrived(wanted);
   if (p->where == Where::away && p->node == wanted) co_return arrived(wanted);
@@ -184,11 +244,18 @@ awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) 
   MoveResult result;
   if (p->where == Where::home) {
     const cluster::NodeEntry to = target->entry;
-    const uid_t owner = p->uid;
-    if (const auto reason = why_stays(pid, {false, geteuid() == 0 ? 0 : owner})) {
+    const cluster::Job job = p->job;
+    if (const auto reason = why_stays(pid)) {
       result = refused(fmt::format("process {}: {}", pid, *reason));
     } else {
-      result = co_await depart(pid, to);
+      result = co_await depart(pid, to, job);
+      // Said while it was on its way: the host knows what was said before.
+      p = d_.processes.look_at(pid, now_ms());
+      if (p != nullptr && p->where == Where::away && p->job != job) {
+        const HostAddress host{p->host, p->token};
+        const Json order = job_order(pid, p->job);
+        co_await command_host(host, order, milliseconds(5'000));
+      }
     }
   } else {
     const HostAddress host{p->host, p->token};
@@ -205,12 +272,12 @@ awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) 
   co_return result;
 }
 
-awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target) {
+awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target, cluster::Job job) {
   const std::string program = find_binary("omig-host");
   if (program.empty())
     co_return refused("omig-host is not installed (looked in $OMIG_LIBEXEC, next to homed and in /usr/lib/omig)");
   std::string error;
-  const std::vector<std::string> argv = depart_command(program, pid, target, d_.config);
+  const std::vector<std::string> argv = depart_command(program, pid, target, job, d_.config);
   const auto output = co_await d_.children.output_of(argv, kMoveTimeout, &error);
   if (!output) co_return refused("omig-host depart: " + error);
   const Json json = Json::parse(last_line(*output), nullptr, false);
@@ -233,7 +300,7 @@ MoveResult Moves::check_arrival(pid_t pid, const std::string& node, MoveResult r
   if (!result.ok) return result;
   result.node = node;
   const Process* p = d_.processes.look_at(pid, now_ms());
-  if (p == nullptr) return refused(fmt::format("process {} ended meanwhile", pid));
+  if (p == nullptr) return refused(fmt::format("process {} ended meanwhile", pid), "no process");
   const std::string is_at = p->where == Where::away ? p->node : d_.config.name;
   if (is_at != node) return refused(fmt::format("process {} is on {} instead", pid, is_at));
   return result;
@@ -242,7 +309,8 @@ MoveResult Moves::check_arrival(pid_t pid, const std::string& node, MoveResult r
 awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* target) {
   const auto it = d_.visitors.all().find(key);
   const HostAddress* host = it == d_.visitors.all().end() ? nullptr : d_.visitors.host_of(it->second.host_pid);
-  if (host == nullptr) co_return refused(fmt::format("guest {} of {} is not here any more", key.pid, key.home));
+  if (host == nullptr)
+    co_return refused(fmt::format("guest {} of {} is not here any more", key.pid, key.home), "no process");
   const Moving moving(d_, key);
   const HostAddress at = *host;
   const std::string wanted = target == nullptr ? key.home : target->entry.name;
@@ -264,9 +332,7 @@ awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* t
 void Moves::note(VisitorKey key, const MoveResult& result) {
   const auto [bar, refusal] = [&]() -> std::pair<i64, std::string> {
     if (result.ok) return {0, ""};
-    const bool soon =
-        result.reason.find("busy") != std::string::npos || result.reason.find("try again") != std::string::npos;
-    return {now_ms() + (soon ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
+    return {now_ms() + (is_busy(result.reason) ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
   }();
   const auto apply = [&, bar = bar, refusal = refusal](auto& entry) {
     entry.barred_until_ms = bar;
@@ -286,24 +352,49 @@ void Moves::note(VisitorKey key, const MoveResult& result) {
   }
 }
 
-awaitable<bool> Moves::reserve(cluster::MoveDecision decision, std::string home_name) {
-  const cluster::Seen* seen = d_.window.find(decision.target_id);
-  if (seen == nullptr) co_return false;
+awaitable<std::optional<Json>> Moves::ask(u32 node_id, Json request) {
+  const cluster::Seen* seen = d_.window.find(node_id);
+  if (seen == nullptr) co_return std::nullopt;
   const Endpoint at = seen->entry.endpoint;
   tcp::socket socket(d_.io);
   constexpr milliseconds kReach{2'000};
   if (!co_await net::connect(socket, at, kReach) || !co_await net::greet(socket, d_.key, kReach)) {
-    d_.window.suspect(decision.target_id);
-    co_return false;
+    d_.window.suspect(node_id);
+    co_return std::nullopt;
   }
-  const Json request = offer_of(decision, home_name, d_.config.name);
-  if (!co_await net::send_json(socket, request, kReach)) co_return false;
-  const auto answer = co_await net::recv_json(socket, kReach);
-  if (!answer) co_return false;
+  if (!co_await net::send_json(socket, request, kReach)) co_return std::nullopt;
+  co_return co_await net::recv_json(socket, kReach);
+}
+
+awaitable<std::string> Moves::reserve(cluster::MoveDecision decision, std::string home_name) {
+  const auto answer = co_await ask(decision.target_id, offer_of(decision, home_name, d_.config.name));
+  if (!answer) co_return "it does not answer";
+  std::string now;
   if (const auto it = answer->find("entry"); it != answer->end()) {
-    if (const auto entry = cluster::entry_from_json(*it)) d_.window.merge(*entry, 0, now_ms());
+    if (const auto entry = cluster::entry_from_json(*it)) {
+      d_.window.merge(*entry, 0, now_ms());
+      now = fmt::format(": {:.1f} threads on its {:.2f} CPUs, {} MiB free", entry->load(), entry->cpus,
+                        entry->free_bytes >> 20);
+    }
   }
-  co_return field(*answer, "ok", false);
+  if (field(*answer, "ok", false)) co_return "";
+  co_return "it declines" + now;
+}
+
+awaitable<void> Moves::tell_scheduling(pid_t pid, HostAddress host, std::map<pid_t, Scheduling> threads) {
+  constexpr milliseconds kLimit{5'000};
+  const Json order = scheduling_order(pid, threads);
+  const auto answer = co_await command_host(host, order, kLimit);
+  // Not told: the next look finds that it differs from what the host knows.
+  if (answer && field(*answer, "ok", false)) co_return;
+  if (const auto it = d_.processes.all().find(pid); it != d_.processes.all().end()) it->second.scheduling_told.clear();
+}
+
+awaitable<void> Moves::tell_directed(pid_t pid, HostAddress host, DirectedSignals pending) {
+  constexpr milliseconds kLimit{5'000};
+  const Json order = directed_order(pid, pending);
+  co_await command_host(host, order, kLimit);  // without an answer: we look again in a moment
+  d_.directed_told.erase(pending.tid);
 }
 
 awaitable<void> Moves::tell_stop(pid_t pid, HostAddress host) {

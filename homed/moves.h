@@ -14,6 +14,7 @@ struct MoveResult {
   std::string reason;             // if not
   std::string node;               // where the process is now
   Json figures = Json::object();  // freeze_ms, total_ms, bytes, as far as known
+  const char* code = "";          // if not ok: the kind of reason, for programs (docs/JSON.md)
 
   Json to_json() const;
 };
@@ -23,17 +24,26 @@ class Moves {
   explicit Moves(Daemon& daemon) : d_(daemon) {}
 
   // `where` is a node's name or id, "home" or "balance". Waits until it is done.
-  awaitable<MoveResult> migrate(i32 pid, std::string where, uid_t asker);
+  awaitable<MoveResult> migrate(i32 pid, std::string where, Asker asker);
+  // Could it go to that other node now? `where` is a name or an id.
+  MoveResult reachable(const std::string& where) const;
   // As decided by the scheduler, after the target has agreed.
   awaitable<MoveResult> carry_out(VisitorKey process, cluster::Seen target);
-  // Asks the target for a place; merges its fresh entry into the window either way.
-  awaitable<bool> reserve(cluster::MoveDecision decision, std::string home_name);
+  // Home, a process of ours or a guest, after whatever move it is in.
+  awaitable<MoveResult> send_home(VisitorKey process);
+  // One request to another homed; nothing: no answer.
+  awaitable<std::optional<Json>> ask(u32 node_id, Json request);
+  // Asks the target for a place; merges its fresh entry into the window either way. Empty: it is reserved; else why
+  // not.
+  awaitable<std::string> reserve(cluster::MoveDecision decision, std::string home_name);
   // Sees that the host of an away process knows that it was stopped at home, if it still is.
   awaitable<void> tell_stop(pid_t pid, HostAddress host);
+  awaitable<void> tell_scheduling(pid_t pid, HostAddress host, std::map<pid_t, Scheduling> threads);
+  awaitable<void> tell_directed(pid_t pid, HostAddress host, DirectedSignals pending);
 
  private:
   awaitable<MoveResult> move_local(pid_t pid, const cluster::Seen* target);  // nullptr: home
-  awaitable<MoveResult> depart(pid_t pid, cluster::NodeEntry target);
+  awaitable<MoveResult> depart(pid_t pid, cluster::NodeEntry target, cluster::Job job);
   awaitable<MoveResult> command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target,
                                 std::string host_node);
   awaitable<MoveResult> move_visitor(VisitorKey key, const cluster::Seen* target);

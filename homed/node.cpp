@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <ctime>
 #include <optional>
 #include <sstream>
+#include <vector>
 
 #include "homed/proc.h"
 
@@ -16,18 +16,16 @@ namespace omig {
 
 namespace {
 
-std::optional<double> number_in_file(const std::string& path) {
-  const auto text = read_text_file(path);
-  if (!text) return std::nullopt;
+std::optional<double> number_in(std::string_view text) {
   double value = 0;
-  const auto [next, code] = std::from_chars(text->data(), text->data() + text->size(), value);
+  const auto [next, code] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (code != std::errc{}) return std::nullopt;
   return value;
 }
 
 // Where a cgroup v1 controller, or v2 (controller empty), is mounted.
-std::string cgroup_mount(const std::string& controller) {
-  std::istringstream lines(read_text_file("/proc/self/mounts").value_or(""));
+std::string cgroup_mount(const std::string& root, const std::string& controller) {
+  std::istringstream lines(read_text_file(root + "/proc/self/mounts").value_or(""));
   std::string device, path, type, options, rest;
   while (lines >> device >> path >> type >> options && std::getline(lines, rest)) {
     if (controller.empty() && type == "cgroup2") return path;
@@ -38,12 +36,12 @@ std::string cgroup_mount(const std::string& controller) {
   return "";
 }
 
-// The folders of our cgroup and its ancestors, as far as our mount shows them.
-std::vector<std::string> cgroup_folders(const std::string& controller) {
+// The folders of our cgroup and its ancestors, innermost first, as far as our mount shows them.
+std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller) {
   std::vector<std::string> folders;
-  const std::string mount = cgroup_mount(controller);
+  const std::string mount = cgroup_mount(root, controller);
   if (mount.empty()) return folders;
-  std::istringstream lines(read_text_file("/proc/self/cgroup").value_or(""));
+  std::istringstream lines(read_text_file(root + "/proc/self/cgroup").value_or(""));
   std::string line;
   while (std::getline(lines, line)) {
     const size_t first = line.find(':');
@@ -53,89 +51,114 @@ std::vector<std::string> cgroup_folders(const std::string& controller) {
     const bool ours = controller.empty() ? names == ",," : names.find("," + controller + ",") != std::string::npos;
     if (!ours) continue;
     for (std::string path = line.substr(second + 1);; path = path.substr(0, path.rfind('/'))) {
-      folders.push_back(mount + (path == "/" ? "" : path));
+      folders.push_back(root + mount + (path == "/" ? "" : path));
       if (path.empty() || path == "/") return folders;
     }
   }
   return folders;
 }
 
-double quota_cpus() {
+// How many CPUs a list like "0-3,8" names; nothing: none.
+std::optional<double> count_list(const std::optional<std::string>& list) {
+  std::istringstream parts(list.value_or(""));
+  double count = 0;
+  for (std::string part; std::getline(parts, part, ',');) {
+    const auto first = number_in(part);
+    const size_t dash = part.find('-');
+    const auto last = dash == std::string::npos ? first : number_in(std::string_view(part).substr(dash + 1));
+    if (!first || !last || *last < *first) return std::nullopt;
+    count += *last - *first + 1;
+  }
+  return count > 0 ? std::optional(count) : std::nullopt;
+}
+
+double cpuset_cpus(const std::string& root) {
   double cpus = INFINITY;
-  for (const std::string& folder : cgroup_folders("cpu")) {
-    const auto quota = number_in_file(folder + "/cpu.cfs_quota_us");
-    const auto period = number_in_file(folder + "/cpu.cfs_period_us");
-    if (quota && period && *quota > 0 && *period > 0) cpus = std::min(cpus, *quota / *period);
-  }
-  for (const std::string& folder : cgroup_folders("")) {
-    std::istringstream text(read_text_file(folder + "/cpu.max").value_or("max"));
-    std::string quota;
-    double period = 0;
-    if (text >> quota >> period && quota != "max" && period > 0) cpus = std::min(cpus, std::stod(quota) / period);
-  }
+  for (const std::string& folder : cgroup_folders(root, "cpuset"))
+    for (const char* name : {"/cpuset.effective_cpus", "/cpuset.cpus"})
+      cpus = std::min(cpus, count_list(read_text_file(folder + name)).value_or(INFINITY));
+  for (const std::string& folder : cgroup_folders(root, ""))
+    cpus = std::min(cpus, count_list(read_text_file(folder + "/cpuset.cpus.effective")).value_or(INFINITY));
   return cpus;
 }
 
-double thread_cpu_s() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+u64 field_bytes(const std::string& text, const char* name, u64 unit) {
+  u64 value = 0;
+  const std::string_view field = status_field(text, name);
+  std::from_chars(field.data(), field.data() + field.size(), value);
+  return value * unit;
+}
+
+// "some avg10=1.23 ..." of /proc/pressure/memory or a cgroup's memory.pressure, as a share.
+double stalled_in(const std::optional<std::string>& text) {
+  constexpr std::string_view kBefore = "some avg10=";
+  const size_t at = text ? text->find(kBefore) : std::string::npos;
+  if (at == std::string::npos) return 0;
+  return number_in(std::string_view(*text).substr(at + kBefore.size())).value_or(0) / 100;
 }
 
 }  // namespace
 
-double usable_cpus() {
+std::optional<double> number_in_file(const std::string& path) {
+  const auto text = read_text_file(path);
+  return text ? number_in(*text) : std::nullopt;
+}
+
+std::optional<double> number_in_stat(const std::string& path, const std::string& name) {
+  const std::string text = "\n" + read_text_file(path).value_or("");
+  const size_t at = text.find("\n" + name + " ");
+  return at == std::string::npos ? std::nullopt : number_in(std::string_view(text).substr(at + name.size() + 2));
+}
+
+QuotaFolder quota_folder(const std::string& root) {
+  QuotaFolder tightest{"", INFINITY};
+  const auto limit_by = [&](const std::string& folder, std::optional<double> quota, std::optional<double> period) {
+    if (quota && period && *quota > 0 && *period > 0 && *quota / *period < tightest.cpus)
+      tightest = {folder, *quota / *period};
+  };
+  for (const std::string& folder : cgroup_folders(root, "cpu"))
+    limit_by(folder, number_in_file(folder + "/cpu.cfs_quota_us"), number_in_file(folder + "/cpu.cfs_period_us"));
+  for (const std::string& folder : cgroup_folders(root, "")) {
+    const std::string text = read_text_file(folder + "/cpu.max").value_or("max");  // "QUOTA PERIOD" or "max PERIOD"
+    const size_t space = text.find(' ');
+    limit_by(folder, number_in(text),
+             space == std::string::npos ? std::nullopt : number_in(std::string_view(text).substr(space + 1)));
+  }
+  return tightest;
+}
+
+double usable_cpus(const std::string& root) {
   cpu_set_t set;
   CPU_ZERO(&set);
-  const double affinity = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-  return std::clamp(quota_cpus(), 0.01, std::max(1.0, affinity));
+  double cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  if (!root.empty()) cpus = INFINITY;  // planted files do not describe our own affinity
+  cpus = std::min({cpus, cpuset_cpus(root), quota_folder(root).cpus});
+  return std::isinf(cpus) ? 1 : std::max(cpus, 0.01);
 }
 
-double measure_speed() {
-  // Dependent integer and floating-point work; CPU time, not wall time, and the best of many short runs, because other
-  // tenants of a shared machine can only make a run slower.
-  double best_s = INFINITY;
-  for (int run = 0; run < 40; ++run) {
-    u64 x = 88172645463325252u + static_cast<u64>(run);
-    double y = 1.0;
-    const double begin_s = thread_cpu_s();
-    for (int i = 0; i < 100'000; ++i) {
-      x ^= x << 13;
-      x ^= x >> 7;
-      x ^= x << 17;
-      y = y * 1.0000001 + static_cast<double>(x & 1023) * 1e-9;
-    }
-    // The result must look used, or the loop is not there.
-    asm volatile("" : : "r"(x), "x"(y));
-    best_s = std::min(best_s, thread_cpu_s() - begin_s);
-  }
-  constexpr double kReference_s = 250e-6;
-  const double speed = kReference_s / std::max(best_s, 1e-7);
-  const double step = std::log(1.1);
-  return std::clamp(std::exp(std::round(std::log(speed) / step) * step), 0.01, 100.0);
-}
-
-Memory memory_now() {
+Memory memory_now(const std::string& root) {
   Memory memory;
-  const std::string text = read_text_file("/proc/meminfo").value_or("");
-  const auto kib = [&](const char* name) {
-    u64 value = 0;
-    const std::string_view field = status_field(text, name);
-    std::from_chars(field.data(), field.data() + field.size(), value);
-    return value * 1024;
-  };
-  memory.total_bytes = kib("MemTotal");
-  memory.free_bytes = kib("MemAvailable");
-  const auto limit_by = [&](const std::string& folder, const char* limit_name, const char* use_name) {
+  const std::string text = read_text_file(root + "/proc/meminfo").value_or("");
+  memory.total_bytes = field_bytes(text, "MemTotal", 1024);
+  memory.free_bytes = field_bytes(text, "MemAvailable", 1024);
+  memory.real_free_bytes = field_bytes(text, "MemFree", 1024);
+  memory.stalled = stalled_in(read_text_file(root + "/proc/pressure/memory"));
+  const auto limit_by = [&](const std::string& folder, const char* limit_name, const char* use_name,
+                            const char* cache_name) {
     const auto limit = number_in_file(folder + limit_name);
     const auto use = number_in_file(folder + use_name);
     if (!limit || !use || *limit <= 0 || *limit >= static_cast<double>(memory.total_bytes)) return;
+    const double cache = number_in_stat(folder + "/memory.stat", cache_name).value_or(0);
     memory.total_bytes = static_cast<u64>(*limit);
-    memory.free_bytes = std::min(memory.free_bytes, static_cast<u64>(std::max(0.0, *limit - *use)));
+    memory.free_bytes =
+        std::min(memory.free_bytes, static_cast<u64>(std::max(0.0, *limit - *use + std::min(cache, *use))));
+    memory.real_free_bytes = std::min(memory.real_free_bytes, static_cast<u64>(std::max(0.0, *limit - *use)));
+    memory.stalled = std::max(memory.stalled, stalled_in(read_text_file(folder + "/memory.pressure")));
   };
-  for (const std::string& folder : cgroup_folders("memory"))
-    limit_by(folder, "/memory.limit_in_bytes", "/memory.usage_in_bytes");
-  for (const std::string& folder : cgroup_folders("")) limit_by(folder, "/memory.max", "/memory.current");
+  for (const std::string& folder : cgroup_folders(root, "memory"))
+    limit_by(folder, "/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file");
+  for (const std::string& folder : cgroup_folders(root, ""))
+    limit_by(folder, "/memory.max", "/memory.current", "inactive_file");
   return memory;
 }
 

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 
 #include "homed/node.h"
+#include "homed/scheduler.h"
 #include "lib/base/paths.h"
 
 namespace omig {
@@ -27,29 +29,99 @@ constexpr u64 kVisitNeeds = 64 << 20;  // besides the program's memory: its host
 }  // namespace
 
 Peers::Peers(Daemon& daemon, std::function<void()> on_news)
-    : d_(daemon), on_news_(std::move(on_news)), acceptor_(daemon.io) {}
+    : d_(daemon), on_news_(std::move(on_news)), doors_(daemon.window) {}
 
-void Peers::start() {
+void Peers::start(const cluster::Membership& membership) {
+  if (const std::string error = listen_also(membership.listen); !error.empty()) throw std::runtime_error(error);
+  follow(membership);
+}
+
+Peers::Acceptor Peers::listening(const Endpoint& at, std::string* error) {
+  Fd fd = listen_tcp(at, error);
+  if (!fd) return nullptr;
+  const auto acceptor = std::make_shared<tcp::acceptor>(d_.io);
+  acceptor->assign(tcp::v4(), fd.release());
+  return acceptor;
+}
+
+std::string Peers::listen_also(const Endpoint& at) {
   std::string error;
-  Fd fd = listen_tcp(d_.config.listen, &error);
-  if (!fd) throw std::runtime_error(error);
-  acceptor_.assign(tcp::v4(), fd.release());
-  spawn(d_, "listening for peers", listen());
-  for (const Endpoint& peer : d_.config.peers) {
-    if (peer == d_.config.listen || talking_.contains(peer)) continue;
-    talking_[peer] = std::make_shared<asio::steady_timer>(d_.io);
-    spawn(d_, "talking to " + peer.text(), talk(peer));
+  next_ = listening(at, &error);
+  if (next_) spawn(d_, "listening for peers", listen(next_));
+  return error;
+}
+
+void Peers::listen_no_more() {
+  if (next_) next_->close();
+  next_.reset();
+}
+
+void Peers::follow(const cluster::Membership& membership) {
+  if (next_) {
+    if (acceptor_) acceptor_->close();
+    acceptor_ = std::move(next_);
   }
+  doors_.keep(membership, now_ms());
+  const std::set<Endpoint> configured(membership.peers.begin(), membership.peers.end());
+  for (auto at = talking_.begin(); at != talking_.end();) {
+    const auto& [peer, talk] = *at;
+    talk->configured = configured.contains(peer);
+    if (talk->configured || listed(peer)) {
+      ++at;
+      continue;
+    }
+    talk->over = true;
+    talk->timer.cancel();
+    d_.problems.erase(peer);
+    at = talking_.erase(at);
+  }
+  for (const Endpoint& peer : configured) begin(peer, true);
+  learn_peers();
+  on_news_();
+}
+
+void Peers::begin(Endpoint peer, bool configured) {
+  if (peer == d_.config.listen || talking_.contains(peer)) return;
+  const auto fresh = std::make_shared<Talk>(d_.io, configured);
+  talking_[peer] = fresh;
+  spawn(d_, "talking to " + peer.text(), talk(peer, fresh));
 }
 
 void Peers::hurry() {
-  for (auto& [peer, timer] : talking_) timer->cancel();
+  for (auto& [peer, talk] : talking_) talk->timer.cancel();
 }
 
-awaitable<void> Peers::listen() {
+awaitable<void> Peers::say_goodbye() {
+  constexpr i64 kLongest_ms = 1'000;
+  constexpr milliseconds kLook{10};
+  const i64 end_ms = now_ms() + kLongest_ms;
+  leaving_ = true;
+  for (auto& [peer, talk] : talking_) talk->over = true;
+  hurry();
+  asio::steady_timer timer(d_.io);
+  while (!talking_.empty() && now_ms() < end_ms) co_await net::pause(timer, kLook);
+  leaving_ = false;
+}
+
+awaitable<Json> Peers::introduce(Endpoint to, Endpoint as) {
+  tcp::socket socket(d_.io);
+  const bool reached = co_await net::connect(socket, to, kReach);
+  if (!reached) co_return refusal(to.text() + " cannot be reached (is homed running there?)", "node down");
+  const bool known = co_await net::greet(socket, d_.key, kReach);
+  if (!known) co_return refusal(to.text() + ": no handshake (is its cluster.key the same as ours?)", "node down");
+  Json request = news();
+  request["entry"]["endpoint"] = as.text();
+  std::optional<Json> answer;
+  const bool sent = co_await net::send_json(socket, request, kReach);
+  if (sent) answer = co_await net::recv_json(socket, kReach);
+  if (!answer) co_return refusal(to.text() + " gives no answer", "node down");
+  co_return *answer;
+}
+
+awaitable<void> Peers::listen(Acceptor acceptor) {
   for (;;) {
-    auto [code, socket] = co_await acceptor_.async_accept(kCompletion);
-    if (code == asio::error::operation_aborted) co_return;
+    auto [code, socket] = co_await acceptor->async_accept(kCompletion);
+    if (code == asio::error::operation_aborted || !acceptor->is_open()) co_return;
     if (code) {
       log("cannot accept a peer: {}", code.message());
       asio::steady_timer timer(d_.io);
@@ -76,8 +148,11 @@ awaitable<void> Peers::serve(tcp::socket socket) {
 
 awaitable<bool> Peers::answer(tcp::socket& socket, const Json& request) {
   const std::string op = text_field(request, "op");
+  if (membership().form == cluster::Form::alone)
+    co_return co_await net::send_json(socket, refusal(d_.config.name + " has left its cluster"));
   if (op == "gossip" || op == "hello") co_return co_await net::send_json(socket, gossip(request));
   if (op == "offer") co_return co_await net::send_json(socket, offer(request));
+  if (op == "explain") co_return co_await net::send_json(socket, explain(request));
   if (op != "move") co_return co_await net::send_json(socket, refusal("unknown request " + op));
   if (const auto reason = why_not_here(request)) {
     log("refused process {} of {}: {}", field<i32>(request, "pid", 0), text_field(request, "home"), *reason);
@@ -103,6 +178,7 @@ Json Peers::gossip(const Json& request) {
     return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name,
                                d_.config.name, d_.config.listen.text()));
   if (entry) {
+    if (const std::string reason = why_a_stranger(*entry); !reason.empty()) return refusal(reason);
     if (const cluster::NodeEntry* other = d_.window.conflict(*entry, now_ms()))
       return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name,
                                  other->name, other->endpoint.text()));
@@ -113,22 +189,32 @@ Json Peers::gossip(const Json& request) {
   return reply;
 }
 
+// Empty: it is none.
+std::string Peers::why_a_stranger(const cluster::NodeEntry& entry) const {
+  if (doors_.admits(entry)) return "";
+  return fmt::format("{} as node {} at {} is not in the map of {}", entry.name, entry.id, entry.endpoint.text(),
+                     d_.config.name);
+}
+
+// What the others may know of us.
+cluster::NodeEntry Peers::told_entry() {
+  cluster::NodeEntry entry = own_entry(d_);
+  entry.quiet = d_.settings.quiet;
+  if (entry.quiet) entry.runnable = entry.held = entry.reserved = entry.told = entry.coming = entry.utilisation = 0;
+  return entry;
+}
+
 Json Peers::news() {
-  return {{"op", "gossip"},
-          {"version", wire::kVersion},
-          {"entry", cluster::to_json(own_entry(d_))},
-          {"window", d_.window.to_json(now_ms(), kWindowSent)}};
+  Json message{{"op", "gossip"},
+               {"version", wire::kVersion},
+               {"entry", cluster::to_json(told_entry())},
+               {"window", doors_.tell(now_ms(), kWindowSent)}};
+  if (leaving_) message["entry"]["left"] = true;
+  return message;
 }
 
 void Peers::take_news(const Json& message) {
-  bool changed = false;
-  if (const auto it = message.find("entry"); it != message.end()) {
-    const auto entry = cluster::entry_from_json(*it);
-    if (entry && entry->id != d_.config.id) changed = d_.window.merge(*entry, 0, now_ms());
-  }
-  if (const auto it = message.find("window"); it != message.end())
-    changed = !d_.window.merge_json(*it, now_ms(), d_.config.id).empty() || changed;
-  if (!changed) return;
+  if (!doors_.take(message, now_ms())) return;
   learn_peers();
   on_news_();
 }
@@ -140,11 +226,19 @@ Json Peers::offer(const Json& request) {
   move.rss_bytes = field<u64>(request, "rss_bytes", 0);
   move.relief = field<double>(request, "relief", 0);
   move.penalty = field<double>(request, "penalty", 1);
+  move.own_cpu = field(request, "own_cpu", false);
+  move.urgent = field(request, "urgent", false);
   const std::string home = text_field(request, "home");
   const bool agreed = field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance &&
                       cluster::accepts(own_entry(d_), move) && tokens_.take(now_ms());
-  if (agreed) d_.visitors.reserve({home, move.pid}, move.demand, now_ms() + kReservation_ms);
-  return {{"ok", agreed}, {"entry", cluster::to_json(own_entry(d_))}};
+  if (agreed) d_.visitors.reserve({home, move.pid}, move.demand, move.rss_bytes, now_ms() + kReservation_ms);
+  return {{"ok", agreed}, {"entry", cluster::to_json(told_entry())}};
+}
+
+// What we make of a guest, for its home's `omctl why`.
+Json Peers::explain(const Json& request) {
+  const VisitorKey key{text_field(request, "home"), field<i32>(request, "pid", 0)};
+  return {{"ok", true}, {"text", explanation(d_, key)}};
 }
 
 std::optional<std::string> Peers::why_not_here(const Json& request) const {
@@ -154,6 +248,11 @@ std::optional<std::string> Peers::why_not_here(const Json& request) const {
   const uid_t uid = field<uid_t>(request, "uid", geteuid());
   if (geteuid() != 0 && uid != geteuid())
     return fmt::format("{} serves only user {}: its homed does not run as root", d_.config.name, geteuid());
+  // A map says who belongs here, guests included.
+  if (const std::string home = text_field(request, "home");
+      membership().form == cluster::Form::map && home != d_.config.name && d_.window.find(home) == nullptr)
+    return fmt::format("{} knows no node {}: it is not in its map, or was not heard of yet", d_.config.name, home);
+  if (d_.settings.block) return fmt::format("{} takes no guests (block)", d_.config.name);
   const u64 rss_bytes = field<u64>(request, "rss_bytes", 0);
   const u64 free_bytes = memory_now().free_bytes;
   if (rss_bytes > free_bytes || free_bytes - rss_bytes < kVisitNeeds)
@@ -185,13 +284,12 @@ void Peers::receive_guest(tcp::socket socket, const Json& request) {
   log("receiving {} of {}: omig-host {}", key.pid, key.home, child.pid);
 }
 
+bool Peers::listed(Endpoint peer) const {
+  return std::ranges::any_of(d_.window.all(), [&](const auto& n) { return n.second.entry.endpoint == peer; });
+}
+
 void Peers::learn_peers() {
-  for (const auto& [id, seen] : d_.window.all()) {
-    const Endpoint peer = seen.entry.endpoint;
-    if (peer == d_.config.listen || talking_.contains(peer)) continue;
-    talking_[peer] = std::make_shared<asio::steady_timer>(d_.io);
-    spawn(d_, "talking to " + peer.text(), talk(peer));
-  }
+  for (const auto& [id, seen] : d_.window.all()) begin(seen.entry.endpoint, false);
 }
 
 void Peers::problem(Endpoint peer, std::string text) {
@@ -210,55 +308,55 @@ bool Peers::could_relieve(Endpoint peer) {
     const cluster::NodeEntry& e = n.second.entry;
     return e.endpoint == peer && n.second.alive(now_ms()) && e.load() > e.cpus;
   });
-  if (!loaded || !d_.config.balance) return false;
+  if (!loaded || !d_.config.balance || !d_.config.policy->pull) return false;
   const cluster::NodeEntry own = own_entry(d_);
   return own.load() < own.cpus;
 }
 
-// One exchange of news on a kept connection.
-awaitable<bool> Peers::exchange(tcp::socket& socket, Endpoint peer) {
+// One exchange of news on a kept connection. False: it is of no more use.
+awaitable<bool> Peers::exchange(tcp::socket& socket, Endpoint peer, std::shared_ptr<Talk> talk) {
   const Json request = news();
   if (!co_await net::send_json(socket, request, kReach)) co_return false;
   const auto answer = co_await net::recv_json(socket, kReach);
   if (!answer) co_return false;
+  if (talk->over) co_return true;  // meanwhile: what it says is for nobody
   if (!field(*answer, "ok", false)) {
     problem(peer, text_field(*answer, "reason"));
-    co_return true;
+    co_return talk->configured || listed(peer);  // one that has left, and says so
   }
   problem(peer, "");
   take_news(*answer);
   co_return true;
 }
 
-awaitable<void> Peers::talk(Endpoint peer) {
-  const auto timer = talking_.at(peer);
+awaitable<void> Peers::talk(Endpoint peer, std::shared_ptr<Talk> talk) {
   std::mt19937_64 random(d_.incarnation ^ peer.port ^ (u64{peer.address[3]} << 16));
-  const bool configured = std::ranges::find(d_.config.peers, peer) != d_.config.peers.end();
-  for (;;) {
+  while (!talk->over) {
     tcp::socket socket(d_.io);
-    if (!co_await net::connect(socket, peer, kReach)) {
-      problem(peer, "cannot be reached");
-    } else if (!co_await net::greet(socket, d_.key, kReach)) {
-      problem(peer, "no handshake (is its cluster.key the same as ours?)");
-    } else {
-      i64 last_ms = 0;
-      for (;;) {
-        const bool chosen = talking_.size() <= kTalkTo || random() % talking_.size() < kTalkTo || could_relieve(peer);
-        last_ms = now_ms();
-        if (chosen && !co_await exchange(socket, peer)) break;
-        co_await net::pause(*timer, kGossipEvery);
-        const i64 passed_ms = now_ms() - last_ms;
-        if (passed_ms < kGossipSoonest.count()) co_await net::pause(*timer, kGossipSoonest - milliseconds(passed_ms));
-      }
+    const bool reached = co_await net::connect(socket, peer, kReach);
+    const bool known = reached && co_await net::greet(socket, d_.key, kReach);
+    if (!known && !talk->over)
+      problem(peer, reached ? "no handshake (is its cluster.key the same as ours?)" : "cannot be reached");
+    while (known) {
+      const bool last = talk->over;
+      if (last && !leaving_) break;
+      const bool chosen =
+          last || talking_.size() <= kTalkTo || random() % talking_.size() < kTalkTo || could_relieve(peer);
+      const i64 began_ms = now_ms();
+      if ((chosen && !co_await exchange(socket, peer, talk)) || last) break;
+      if (!talk->over) co_await net::pause(talk->timer, kGossipEvery);
+      const i64 passed_ms = now_ms() - began_ms;
+      if (passed_ms < kGossipSoonest.count() && !talk->over)
+        co_await net::pause(talk->timer, kGossipSoonest - milliseconds(passed_ms));
     }
     socket = tcp::socket(d_.io);
-    const auto listed =
-        std::ranges::any_of(d_.window.all(), [&](const auto& n) { return n.second.entry.endpoint == peer; });
-    if (!configured && !listed) break;  // forgotten: it left long ago
-    co_await net::pause(*timer, kGossipEvery);
+    if (talk->over || (!talk->configured && !listed(peer))) break;  // forgotten: it left long ago
+    co_await net::pause(talk->timer, kGossipEvery);
   }
+  const auto at = talking_.find(peer);
+  if (at == talking_.end() || at->second != talk) co_return;  // ended by `follow`; there may be a new one
   d_.problems.erase(peer);
-  talking_.erase(peer);
+  talking_.erase(at);
 }
 
 }  // namespace omig

@@ -4,9 +4,12 @@
 
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "homed/daemon.h"
+#include "lib/cluster/doors.h"
 
 namespace omig {
 
@@ -14,32 +17,62 @@ class Peers {
  public:
   Peers(Daemon& daemon, std::function<void()> on_news);
 
-  void start();
+  // Listens, and talks to those whom the membership names. Throws if the address cannot be listened at.
+  void start(const cluster::Membership& membership);
   // Our load has changed: tell the others at once (at most four times a second).
   void hurry();
 
+  // For a changed membership, in this order. Listens at another address; the old one is given up by `follow`. Empty:
+  // done, else why not, and nothing has changed.
+  std::string listen_also(const Endpoint& at);
+  void listen_no_more();  // it will not be changed after all
+  // From now on (d.config says the same): ends the talks to those who do not belong here any more, and what is
+  // remembered of them; begins those to the new ones.
+  void follow(const cluster::Membership& membership);
+  const cluster::Membership& membership() const { return doors_.membership(); }
+  // Tells everybody that we talk to that we leave; returns when they know, or after a second.
+  awaitable<void> say_goodbye();
+  // Asks a node that we do not talk to yet to hear us, who would be reached at `as`. Its news, or a refusal.
+  awaitable<Json> introduce(Endpoint to, Endpoint as);
+  void take_news(const Json& message);
+
  private:
-  awaitable<void> listen();
+  struct Talk {
+    explicit Talk(asio::io_context& io, bool always) : timer(io), configured(always) {}
+    asio::steady_timer timer;
+    bool configured;    // goes on whatever happens; else while the node is known
+    bool over = false;  // is to end, with a last word if we leave
+  };
+  using Acceptor = std::shared_ptr<tcp::acceptor>;
+
+  Acceptor listening(const Endpoint& at, std::string* error);
+  awaitable<void> listen(Acceptor acceptor);
   awaitable<void> serve(tcp::socket socket);
   // True: go on with this connection; false: it was handed on or is to be closed.
   awaitable<bool> answer(tcp::socket& socket, const Json& request);
   Json gossip(const Json& request);
+  cluster::NodeEntry told_entry();
   Json news();
-  void take_news(const Json& message);
   Json offer(const Json& request);
+  Json explain(const Json& request);
   std::optional<std::string> why_not_here(const Json& request) const;
   void receive_guest(tcp::socket socket, const Json& request);
 
   void learn_peers();
-  awaitable<void> talk(Endpoint peer);
+  void begin(Endpoint peer, bool configured);
+  bool listed(Endpoint peer) const;
+  std::string why_a_stranger(const cluster::NodeEntry& entry) const;
+  awaitable<void> talk(Endpoint peer, std::shared_ptr<Talk> talk);
   bool could_relieve(Endpoint peer);
-  awaitable<bool> exchange(tcp::socket& socket, Endpoint peer);
+  awaitable<bool> exchange(tcp::socket& socket, Endpoint peer, std::shared_ptr<Talk> talk);
   void problem(Endpoint peer, std::string text);
 
   Daemon& d_;
   std::function<void()> on_news_;
-  tcp::acceptor acceptor_;
-  std::map<Endpoint, std::shared_ptr<asio::steady_timer>> talking_;
+  Acceptor acceptor_, next_;
+  std::map<Endpoint, std::shared_ptr<Talk>> talking_;
+  cluster::Doors doors_;
+  bool leaving_ = false;
   cluster::Tokens tokens_{32};  // arrivals that are agreed to per second
   u32 strangers_ = 0;           // connections that have not proved that they know the key
 };

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -50,6 +51,18 @@ std::optional<std::string> read_text_file(const std::string& path, size_t max_by
   return text;
 }
 
+bool replace_file(const std::string& path, const std::string& text) {
+  const std::string fresh = path + ".new";
+  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  errno = 0;  // a short write sets none
+  const bool written = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  const int code = errno != 0 ? errno : ENOSPC;
+  close(fd);
+  if (!written) errno = code;
+  return written && rename(fresh.c_str(), path.c_str()) == 0;
+}
+
 std::optional<ProcStat> parse_stat(std::string_view text) {
   // The name is in parentheses and may itself hold parentheses and spaces: the last ')' ends it.
   const size_t open = text.find('(');
@@ -71,6 +84,9 @@ std::optional<ProcStat> parse_stat(std::string_view text) {
   if (count < 42) return std::nullopt;
   stat.state = fields[3].front();
   stat.ppid = number_of<pid_t>(fields[4]);
+  const auto group = number_of<pid_t>(fields[5]), terminals_group = number_of<pid_t>(fields[8]);
+  stat.leads_group = group == stat.pid;
+  stat.foreground = number_of<i32>(fields[7]) != 0 && group == terminals_group;
   stat.cpu_ticks = number_of<u64>(fields[14]) + number_of<u64>(fields[15]);
   stat.threads = number_of<u32>(fields[20]);
   stat.start_ticks = number_of<u64>(fields[22]);
@@ -87,6 +103,10 @@ std::optional<ProcStat> read_stat(pid_t pid) {
 std::optional<ProcStat> read_thread_stat(pid_t pid, pid_t tid) {
   const auto text = read_text_file(proc_path(pid, "task/") + std::to_string(tid) + "/stat");
   return text ? parse_stat(*text) : std::nullopt;
+}
+
+double main_thread_cpu_ms(pid_t pid) {
+  return number_of<double>(read_text_file(proc_path(pid, "schedstat")).value_or("")) / 1e6;
 }
 
 std::vector<pid_t> list_numbers(const std::string& directory) {
@@ -150,6 +170,26 @@ u64 stop_number(pid_t pid) {
     if (status) sum += number_of<u64>(status_field(*status, "voluntary_ctxt_switches"));
   }
   return sum;
+}
+
+std::vector<DirectedSignals> directed_signals(pid_t pid) {
+  constexpr u64 kNotFetched = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 1ull << (wire::kAbortSignal - 1);
+  std::vector<DirectedSignals> found;
+  for (const pid_t tid : list_tids(pid)) {
+    const auto status = read_text_file(proc_path(pid, "task/") + std::to_string(tid) + "/status");
+    if (!status) continue;
+    const std::string_view field = status_field(*status, "SigPnd");
+    u64 mask = 0;
+    std::from_chars(field.data(), field.data() + field.size(), mask, 16);
+    if ((mask & ~kNotFetched) != 0) found.push_back({tid, mask & ~kNotFetched});
+  }
+  return found;
+}
+
+std::map<pid_t, Scheduling> thread_scheduling(pid_t pid) {
+  std::map<pid_t, Scheduling> found;
+  for (const pid_t tid : list_tids(pid)) found.emplace(tid, scheduling_of(tid));
+  return found;
 }
 
 std::vector<pid_t> namespace_pids(std::string_view status) {

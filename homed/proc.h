@@ -5,11 +5,13 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lib/base/scheduling.h"
 #include "lib/base/types.h"
 #include "lib/image/anchor.h"
 
@@ -20,6 +22,8 @@ struct ProcStat {
   std::string name;
   char state = '?';
   pid_t ppid = 0;
+  bool foreground = false;  // its process group has its terminal
+  bool leads_group = false;
   u64 cpu_ticks = 0;  // utime + stime of all threads
   u32 threads = 0;
   u64 start_ticks = 0;  // since boot
@@ -28,9 +32,13 @@ struct ProcStat {
 };
 
 std::optional<std::string> read_text_file(const std::string& path, size_t max_bytes = 16 << 20);
+// By rename: a full disk loses the new text, never the old. Mode 0600. False: errno says why.
+bool replace_file(const std::string& path, const std::string& text);
 std::optional<ProcStat> parse_stat(std::string_view text);
 std::optional<ProcStat> read_stat(pid_t pid);
 std::optional<ProcStat> read_thread_stat(pid_t pid, pid_t tid);
+// CPU time of its main thread so far, exact to the microsecond; 0: it has ended.
+double main_thread_cpu_ms(pid_t pid);
 std::vector<pid_t> list_numbers(const std::string& directory);  // pids of /proc, tids of /proc/PID/task
 std::vector<pid_t> list_pids();
 std::vector<pid_t> list_tids(pid_t pid);
@@ -50,6 +58,15 @@ std::optional<MappingLine> parse_mapping_line(std::string_view line);
 // Of a process that is stopped: another number, never 0, for each stop, even if nobody saw it run in between. Every
 // stop makes each thread give up its CPU once more (do_signal_stop in kernel/signal.c).
 u64 stop_number(pid_t pid);
+// Signals that are pending for one thread alone (bit signal-1; without those of the kernel's own making): of each
+// thread that has any.
+struct DirectedSignals {
+  pid_t tid = 0;
+  u64 mask = 0;
+};
+std::vector<DirectedSignals> directed_signals(pid_t pid);
+// How each of its threads is scheduled.
+std::map<pid_t, Scheduling> thread_scheduling(pid_t pid);
 // The process' number in each pid namespace from ours inwards; one number: it lives in ours.
 std::vector<pid_t> namespace_pids(std::string_view status);
 std::optional<uid_t> effective_uid(std::string_view status);

@@ -33,14 +33,23 @@ u64 boot_ms() {
 
 std::string proc_path(pid_t pid, const char* leaf) { return "/proc/" + std::to_string(pid) + "/" + leaf; }
 
-u64 counted_calls(pid_t pid) {
+struct Counted {
+  u64 calls = 0, bytes = 0;
+};
+
+u64 number_of(std::string_view text) { return text.empty() ? 0 : std::strtoull(text.data(), nullptr, 10); }
+
+// While it is away its deputy sleeps between the calls that it executes: so many sleeps, so many calls.
+Counted counted_calls(pid_t pid, bool away) {
   const std::string text = read_text_file(proc_path(pid, "io")).value_or("");
-  u64 calls = 0;
-  for (const char* name : {"syscr", "syscw"}) {
-    const std::string_view value = status_field(text, name);
-    if (!value.empty()) calls += std::strtoull(value.data(), nullptr, 10);
-  }
-  return calls;
+  const auto sum = [&](const char* a, const char* b) {
+    return number_of(status_field(text, a)) + number_of(status_field(text, b));
+  };
+  Counted counted{sum("syscr", "syscw"), sum("rchar", "wchar")};
+  if (!away) return counted;
+  const std::string status = read_text_file(proc_path(pid, "status")).value_or("");
+  counted.calls = number_of(status_field(status, "voluntary_ctxt_switches"));
+  return counted;
 }
 
 double runnable_threads(pid_t pid, const ProcStat& stat) {
@@ -58,6 +67,25 @@ double runnable_threads(pid_t pid, const ProcStat& stat) {
 std::string canonical_path(const std::string& path) {
   char resolved[PATH_MAX];
   return realpath(path.c_str(), resolved) != nullptr ? resolved : path;
+}
+
+std::map<pid_t, Scheduling> scheduling_to_tell(Process& process) {
+  std::map<pid_t, Scheduling> changed;
+  for (const auto& [tid, now] : thread_scheduling(process.pid)) {
+    // What a guest brought along, or inherited there, needs no telling; the ordinary is most often what it brought.
+    const auto [told, first] = process.scheduling_told.try_emplace(tid);
+    if (told->second == now) continue;
+    changed.emplace(tid, now);
+    told->second = now;
+  }
+  return changed;
+}
+
+bool interactive(const Process& p, i64 now_ms) {
+  constexpr i64 kLately_ms = 10'000;
+  if (!p.foreground) return false;
+  const bool slept = p.asleep_ms != 0 && now_ms - p.asleep_ms < kLately_ms;
+  return slept || (p.leads_group && static_cast<i64>(p.age_ms) < kLately_ms);
 }
 
 Processes::Processes(std::string state_dir, uid_t uid) : state_dir_(canonical_path(state_dir)), uid_(uid) {
@@ -168,12 +196,32 @@ bool Processes::identify(pid_t pid, i64 now_ms, bool asked) {
   p.pid = pid;
   p.start_ticks = stat->start_ticks;
   p.uid = *uid;
-  p.calls = counted_calls(pid);
+  take_job(p, stat->ppid);
   read_where(p, now_ms);
+  const Counted counted = counted_calls(pid, p.where == Where::away);
+  p.calls = counted.calls;
+  p.bytes = counted.bytes;
   p.since_ms = 0;
   if (!sample(p, now_ms)) return false;
   processes_[pid] = p;
   return true;
+}
+
+// From itself, if it has only executed another program; else from its parent. What its environment says counts where
+// that is news to them: also of one whose parent has ended already, and of all after a restart of homed.
+void Processes::take_job(Process& p, pid_t parent) const {
+  const auto self = processes_.find(p.pid);
+  const bool same = self != processes_.end() && self->second.start_ticks == p.start_ticks;
+  const auto from = same ? self : processes_.find(parent);
+  if (from != processes_.end()) {
+    p.job = from->second.job;
+    p.job_said = from->second.job_said;
+  }
+  const auto block = read_text_file(proc_path(p.pid, "environ"));
+  const auto said = block ? environment_variable(*block, cluster::kJobVariable) : std::nullopt;
+  if (!said || *said == p.job_said) return;
+  p.job_said = *said;
+  p.job = cluster::job_from(*said);
 }
 
 bool Processes::sample(Process& p, i64 now_ms) {
@@ -191,13 +239,21 @@ bool Processes::sample(Process& p, i64 now_ms) {
   p.cpu_ms = ticks_to_ms(stat->cpu_ticks);
   const u64 started_ms = ticks_to_ms(stat->start_ticks);
   p.age_ms = boot_ms() > started_ms ? boot_ms() - started_ms : 0;
-  p.meter.sample(runnable_threads(p.pid, *stat), elapsed_ms);
+  const double runnable = runnable_threads(p.pid, *stat);
+  p.meter.sample(runnable, elapsed_ms);
+  p.foreground = stat->foreground;
+  p.leads_group = stat->leads_group;
+  if (runnable == 0) p.asleep_ms = now_ms;
   if (elapsed_ms > 0) {
-    const u64 calls = counted_calls(p.pid);
-    const double rate =
-        calls > p.calls ? 1000.0 * static_cast<double>(calls - p.calls) / static_cast<double>(elapsed_ms) : 0;
-    p.calls_per_s += 0.3 * (rate - p.calls_per_s);
-    p.calls = calls;
+    const Counted counted = counted_calls(p.pid, p.where == Where::away);
+    const auto more = [](u64 now, u64 before) { return now > before ? static_cast<double>(now - before) : 0; };
+    if (!p.recount) p.call_sum.add(more(counted.calls, p.calls), now_ms, p.job.decay, decay);
+    p.byte_sum.add(more(counted.bytes, p.bytes), now_ms, p.job.decay, decay);
+    p.recount = false;
+    p.calls = counted.calls;
+    p.bytes = counted.bytes;
+    p.calls_per_s = p.call_sum.per_s(now_ms, p.job.decay, decay);
+    p.bytes_per_s = p.byte_sum.per_s(now_ms, p.job.decay, decay);
   }
   read_where(p, now_ms);
   return true;
@@ -206,8 +262,15 @@ bool Processes::sample(Process& p, i64 now_ms) {
 void Processes::read_where(Process& p, i64 now_ms) {
   const auto anchor = read_anchor(p.pid);
   if (!anchor) return;
-  if (anchor->moves != p.moves || anchor->where != p.where) p.since_ms = now_ms;
-  if (anchor->where != p.where) p.meter = {};
+  if (anchor->moves != p.moves || anchor->where != p.where) {
+    p.since_ms = now_ms;
+    p.scheduling_told.clear();
+  }
+  if (anchor->where != p.where) {
+    // A deputy that is seen running for its first moment is none the less one that mostly waits.
+    p.meter = anchor->where == Where::away ? cluster::DemandMeter(0) : cluster::DemandMeter();
+    p.recount = true;
+  }
   p.where = anchor->where;
   p.moves = anchor->moves;
   p.node = anchor->node;

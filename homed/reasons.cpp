@@ -31,12 +31,14 @@ u64 inherited_filters() {
   return count;
 }
 
-Reason why_credentials(const std::string& status, uid_t asker) {
-  if (asker == 0) return std::nullopt;
+// Whether we could trace it; who may order it about is another question (permission.h).
+Reason why_credentials(const std::string& status) {
+  const uid_t own = geteuid();
+  if (own == 0) return std::nullopt;
   const std::string_view uids = status_field(status, "Uid");
   std::string_view rest = uids;
   for (int i = 0; i < 4 && !rest.empty(); ++i) {
-    if (number_at(rest) != asker) return "another user's process";
+    if (number_at(rest) != own) return "another user's process";
     const size_t tab = rest.find('\t');
     rest.remove_prefix(tab == std::string_view::npos ? rest.size() : tab + 1);
   }
@@ -187,10 +189,9 @@ std::vector<AdvisedRange> advised_ranges(pid_t pid) {
 std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, MemoryFacts* facts) {
   const auto status = read_text_file("/proc/" + std::to_string(pid) + "/status");
   const auto stat = read_stat(pid);
-  if (!status || !stat) return "no such process";
+  if (!status || !stat) return "no such process (see omctl ps)";
   if (stat->state == 'Z' || stat->state == 'X') return "it has ended";
-  const uid_t asker = query.asker == static_cast<uid_t>(-1) ? geteuid() : query.asker;
-  if (auto reason = why_credentials(*status, asker)) return reason;
+  if (auto reason = why_credentials(*status)) return reason;
   if (status_field(*status, "Kthread") == "1") return "kernel thread";
   if (!has_engine(pid)) {
     if (auto reason = why_no_engine(pid)) return reason;

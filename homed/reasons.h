@@ -14,8 +14,7 @@
 namespace omig {
 
 struct ReasonsQuery {
-  bool ignore_tracer = false;            // the asker itself traces the process and tracks its writes
-  uid_t asker = static_cast<uid_t>(-1);  // on whose behalf; default: our own effective uid
+  bool ignore_tracer = false;  // the asker itself traces the process and tracks its writes
 };
 
 // What only smaps tells of mappings that can travel.

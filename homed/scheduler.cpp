@@ -3,14 +3,16 @@
 
 #include <algorithm>
 
+#include "lib/cluster/explain.h"
+
 namespace omig {
 
 namespace {
 
 constexpr i64 kTick_ms = 1'000;
 constexpr i64 kSoonest_ms = 200;  // between two decisions, however much news there is
-constexpr u32 kMovesAtOnce = 8;   // a program that forks ten children spreads in one wave
 constexpr i64 kBarAfterNoPlace_ms = 700;
+constexpr i64 kShown_ms = 1'000;  // until then a process is judged by what its program did before
 
 cluster::Candidate candidate_of(const Daemon& d, const Process& p, i64 now) {
   cluster::Candidate c;
@@ -23,8 +25,19 @@ cluster::Candidate candidate_of(const Daemon& d, const Process& p, i64 now) {
   c.moves = p.moves;
   c.rss_bytes = p.rss_bytes;
   c.calls_per_s = p.calls_per_s;
-  c.movable =
-      now >= p.barred_until_ms && p.state != 'T' && p.state != 't' && !d.moving.contains({d.config.name, p.pid});
+  c.bytes_per_s = p.bytes_per_s;
+  const cluster::Program* known = d.programs.find(p.program);
+  if (c.age_ms < kShown_ms && known != nullptr) {  // what it did before says more
+    c.calls_per_s = std::max(c.calls_per_s, known->calls_per_s);
+    c.bytes_per_s = std::max(c.bytes_per_s, known->bytes_per_s);
+  }
+  c.interactive = interactive(p, now);
+  c.locked = p.job.locked;
+  c.kind = p.job.kind;
+  // A shell that was seen running for its first moment is none the less one that mostly waits.
+  const bool waits = c.age_ms < kShown_ms && cluster::waits_mostly(known);
+  c.movable = !waits && now >= p.barred_until_ms && p.state != 'T' && p.state != 't' &&
+              !d.moving.contains({d.config.name, p.pid});
   return c;
 }
 
@@ -40,6 +53,9 @@ cluster::Candidate candidate_of(const Daemon& d, const VisitorKey& key, const Vi
   c.moves = std::max(1u, v.moves);
   c.rss_bytes = v.rss_bytes;
   c.calls_per_s = v.calls_per_s;
+  c.away = true;
+  c.locked = v.job.locked;
+  c.kind = v.job.kind;
   c.movable = home != nullptr && now >= v.barred_until_ms && !d.moving.contains(key);
   return c;
 }
@@ -56,7 +72,12 @@ cluster::PlacementState placement_state(Daemon& d) {
       state.others.push_back(seen.entry);
   for (const auto& [pid, p] : d.processes.all())
     if (p.where == Where::home) state.running.push_back(candidate_of(d, p, now));
-  for (const auto& [key, v] : d.visitors.all()) state.running.push_back(candidate_of(d, key, v, now));
+  if (d.settings.stay || d.settings.lstay)
+    for (cluster::Candidate& own : state.running) own.movable = false;
+  for (const auto& [key, v] : d.visitors.all()) {
+    state.running.push_back(candidate_of(d, key, v, now));
+    if (d.settings.stay) state.running.back().movable = false;
+  }
   return state;
 }
 
@@ -72,6 +93,55 @@ std::optional<cluster::Seen> best_place(Daemon& d, const VisitorKey& key) {
   if (decisions.empty()) return std::nullopt;
   const cluster::Seen* target = d.window.find(decisions.front().target_id);
   return target == nullptr ? std::nullopt : std::optional(*target);
+}
+
+MoveRecord record_of(Daemon& d, const cluster::MoveDecision& decision, const VisitorKey& key, std::string cause,
+                     std::string reason) {
+  constexpr size_t kMostCommand = 120;
+  MoveRecord record;
+  record.pid = key.pid;
+  record.home = key.home;
+  if (const auto it = d.visitors.all().find(key); it != d.visitors.all().end()) record.command = it->second.command;
+  if (key.home == d.config.name) record.command = command_line(key.pid);
+  if (record.command.size() > kMostCommand) record.command.resize(kMostCommand);
+  record.from = d.config.name;
+  record.to = node_name(d, decision.target_id);
+  record.cause = std::move(cause);
+  record.reason = std::move(reason);
+  return record;
+}
+
+MoveRecord concluded(MoveRecord record, const MoveResult& result) {
+  record.ok = result.ok;
+  record.outcome = result.ok ? "moved" : result.reason;
+  if (const auto it = result.figures.find("freeze_ms"); it != result.figures.end() && it->is_number())
+    record.freeze_ms = it->get<double>();
+  return record;
+}
+
+void bar(Daemon& d, const VisitorKey& key, i64 until_ms) {
+  if (key.home == d.config.name) {
+    const auto it = d.processes.all().find(key.pid);
+    if (it != d.processes.all().end()) it->second.barred_until_ms = until_ms;
+  } else if (const auto it = d.visitors.all().find(key); it != d.visitors.all().end()) {
+    it->second.barred_until_ms = until_ms;
+  }
+}
+
+std::string explanation(Daemon& d, const VisitorKey& key) {
+  const cluster::PlacementState state = placement_state(d);
+  const cluster::Seen* home = d.window.find(key.home);
+  const u32 home_id = key.home == d.config.name ? d.config.id : home == nullptr ? 0 : home->entry.id;
+  for (const cluster::Candidate& c : state.running) {
+    if (c.pid != key.pid || c.home_id != home_id) continue;
+    std::string text = cluster::explain(state, c, *d.config.policy, [&](u32 id) { return node_name(d, id); });
+    if (d.settings.stay || (d.settings.lstay && !c.away))
+      text += fmt::format(" No process{} leaves this node by itself ({}).", d.settings.stay ? "" : " of its own",
+                          d.settings.stay ? "stay" : "lstay");
+    if (!d.config.balance) text += " But this node moves nothing by itself (--no-balance).";
+    return text;
+  }
+  return "";
 }
 
 void Scheduler::poke() {
@@ -99,43 +169,37 @@ awaitable<void> Scheduler::run() {
 
 void Scheduler::decide() {
   cluster::PlacementState state = placement_state(d_);
-  if (state.others.empty() || in_flight_ >= kMovesAtOnce) return;
-  state.moves_left = kMovesAtOnce - in_flight_;
-  for (const auto& decision : cluster::decide(state, d_.incarnation + rounds_++)) {
+  if (state.others.empty() || d_.on_their_way >= kMovesAtOnce) return;
+  state.moves_left = kMovesAtOnce - d_.on_their_way;
+  for (const auto& decision : cluster::decide(state, d_.incarnation + rounds_++, *d_.config.policy)) {
     VisitorKey key{d_.config.name, decision.pid};
     if (decision.home_id != d_.config.id) {
       const cluster::Seen* home = d_.window.find(decision.home_id);
       if (home == nullptr) continue;
       key.home = home->entry.name;
     }
-    ++in_flight_;
-    spawn(d_, fmt::format("moving {} of {}", key.pid, key.home), carry_out(decision, key));
+    ++d_.on_their_way;
+    const auto name = [&](u32 id) { return node_name(d_, id); };
+    spawn(d_, fmt::format("moving {} of {}", key.pid, key.home),
+          carry_out(decision, key, record_of(d_, decision, key, "push", cluster::reason_of(decision, state, name))));
   }
 }
 
-awaitable<void> Scheduler::carry_out(cluster::MoveDecision decision, VisitorKey key) {
-  // The count must come down however this ends.
-  struct Count {
-    u32& value;
-    ~Count() { --value; }
-  } const count{in_flight_};
+awaitable<void> Scheduler::carry_out(cluster::MoveDecision decision, VisitorKey key, MoveRecord record) {
+  const OnItsWay counted(d_);
   // Until the target has answered nobody else may pick it; the Moving of the move itself takes over then.
   d_.moving[key] = now_ms();
-  const bool placed = co_await moves_.reserve(decision, key.home);
+  record.outcome = co_await moves_.reserve(decision, key.home);
   d_.moving.erase(key);
   const cluster::Seen* target = d_.window.find(decision.target_id);
-  if (!placed || target == nullptr) {
-    const i64 until = now_ms() + kBarAfterNoPlace_ms;
-    if (key.home == d_.config.name) {
-      if (const auto it = d_.processes.all().find(key.pid); it != d_.processes.all().end())
-        it->second.barred_until_ms = until;
-    } else if (const auto it = d_.visitors.all().find(key); it != d_.visitors.all().end()) {
-      it->second.barred_until_ms = until;
-    }
+  if (!record.outcome.empty() || target == nullptr) {
+    bar(d_, key, now_ms() + kBarAfterNoPlace_ms);
+    d_.history.add(std::move(record));
     co_return;
   }
   const cluster::Seen copy = *target;
   const MoveResult result = co_await moves_.carry_out(key, copy);
+  d_.history.add(concluded(std::move(record), result));
   if (result.ok) poke();
 }
 

@@ -13,6 +13,29 @@ cluster::PlacementState placement_state(Daemon& daemon);
 // Where one process would be best off; nothing: where it is.
 std::optional<cluster::Seen> best_place(Daemon& daemon, const VisitorKey& key);
 
+// A record of what is about to be tried, and of how it ended.
+MoveRecord record_of(Daemon& daemon, const cluster::MoveDecision& decision, const VisitorKey& key, std::string cause,
+                     std::string reason);
+MoveRecord concluded(MoveRecord record, const MoveResult& result);
+
+// It is not considered until then.
+void bar(Daemon& daemon, const VisitorKey& key, i64 until_ms);
+
+// So many moves may be under way from here: a program that forks ten children spreads in one wave, but those that are
+// under way stand still.
+inline constexpr u32 kMovesAtOnce = 8;
+// Counted down however it ends.
+struct OnItsWay {
+  explicit OnItsWay(Daemon& daemon) : d(daemon) {}
+  ~OnItsWay() { --d.on_their_way; }
+  OnItsWay(const OnItsWay&) = delete;
+  OnItsWay& operator=(const OnItsWay&) = delete;
+  Daemon& d;
+};
+
+// What the policy makes of a process that runs here, in one paragraph; empty: it does not.
+std::string explanation(Daemon& daemon, const VisitorKey& key);
+
 class Scheduler {
  public:
   Scheduler(Daemon& daemon, Moves& moves) : d_(daemon), moves_(moves), timer_(daemon.io) {}
@@ -23,12 +46,11 @@ class Scheduler {
 
  private:
   void decide();
-  awaitable<void> carry_out(cluster::MoveDecision decision, VisitorKey key);
+  awaitable<void> carry_out(cluster::MoveDecision decision, VisitorKey key, MoveRecord record);
 
   Daemon& d_;
   Moves& moves_;
   asio::steady_timer timer_;
-  u32 in_flight_ = 0;
   u64 rounds_ = 0;
   i64 decided_ms_ = 0;
   i64 sampled_ms_ = 0;

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "lib/base/fields.h"
 #include "lib/link/peer.h"
 
 namespace omig {
@@ -78,25 +79,11 @@ awaitable<bool> accept(tcp::socket& socket, const ClusterKey& key, milliseconds 
 
 }  // namespace net
 
-// A field of a message, or the default if it is missing or of another type. Messages come from outside.
-template <class T>
-T field(const Json& json, const char* key, T otherwise) {
-  const auto it = json.find(key);
-  if (it == json.end()) return otherwise;
-  if constexpr (std::is_same_v<T, bool>) {
-    return it->is_boolean() ? it->get<bool>() : otherwise;
-  } else if constexpr (std::is_integral_v<T>) {  // what does not fit, or is a fraction, is no such number
-    if (it->is_number_unsigned()) return std::in_range<T>(it->get<u64>()) ? it->get<T>() : otherwise;
-    if (it->is_number_integer()) return std::in_range<T>(it->get<i64>()) ? it->get<T>() : otherwise;
-    return otherwise;
-  } else if constexpr (std::is_arithmetic_v<T>) {
-    return it->is_number() ? it->get<T>() : otherwise;
-  } else {
-    return it->is_string() ? it->get<T>() : otherwise;
-  }
+// code: for programs, one of those that docs/JSON.md lists; empty: none of them.
+inline Json refusal(std::string reason, const char* code = "") {
+  Json json{{"ok", false}, {"reason", std::move(reason)}};
+  if (*code != '\0') json["code"] = code;
+  return json;
 }
-inline std::string text_field(const Json& json, const char* key) { return field<std::string>(json, key, ""); }
-
-inline Json refusal(std::string reason) { return {{"ok", false}, {"reason", std::move(reason)}}; }
 
 }  // namespace omig

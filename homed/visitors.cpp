@@ -135,6 +135,7 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     v.moves = field<u32>(guest, "moves", 1);
     v.listed_ms = now_ms;
     v.local_pid = field<pid_t>(guest, "guest_pid", 0);
+    v.job = cluster::job_from(text_field(guest, "job"));
   }
   std::erase_if(visitors_,
                 [&](const auto& item) { return item.second.host_pid == host_pid && item.second.listed_ms != now_ms; });
@@ -173,8 +174,8 @@ const HostAddress* Visitors::host_of(pid_t host_pid) const {
   return it == hosts_.end() ? nullptr : &it->second.address;
 }
 
-void Visitors::reserve(const VisitorKey& key, double demand, i64 until_ms) {
-  reservations_[key] = {demand, until_ms, 0};
+void Visitors::reserve(const VisitorKey& key, double demand, u64 bytes, i64 until_ms) {
+  reservations_[key] = {demand, bytes, until_ms, 0};
 }
 
 void Visitors::host_started(const VisitorKey& key, pid_t host_pid, i64 now_ms) {
@@ -189,6 +190,17 @@ void Visitors::review_reservations(const std::function<bool(pid_t)>& running,
     const Reservation& r = item.second;
     return settled(item.first) || (r.host_pid != 0 ? !running(r.host_pid) : now_ms > r.until_ms);
   });
+}
+
+u64 Visitors::reserved_bytes(i64 now_ms) const {
+  u64 sum = 0;
+  for (const auto& [key, r] : reservations_)
+    if (r.host_pid != 0 || now_ms <= r.until_ms) sum += r.bytes;
+  return sum;
+}
+
+bool Visitors::arriving() const {
+  return std::ranges::any_of(reservations_, [](const auto& item) { return item.second.host_pid != 0; });
 }
 
 double Visitors::reserved(i64 now_ms) const {

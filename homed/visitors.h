@@ -10,6 +10,7 @@
 
 #include "homed/commander.h"
 #include "homed/proc.h"
+#include "lib/cluster/job.h"
 #include "lib/cluster/load.h"
 
 namespace omig {
@@ -32,6 +33,7 @@ struct Visitor {
   i64 sampled_ms = 0;
   i64 barred_until_ms = 0;
   std::string refusal;
+  cluster::Job job;  // as its home says, and its host keeps it
 };
 
 struct VisitorKey {
@@ -43,6 +45,7 @@ struct VisitorKey {
 // A place kept for a process that is on its way here.
 struct Reservation {
   double demand = 1;
+  u64 bytes = 0;  // of memory that it will need
   i64 until_ms = 0;
   pid_t host_pid = 0;  // once its host was started: kept until it is listed or the host ends
 };
@@ -59,12 +62,14 @@ class Visitors {
   std::vector<VisitorKey> find(i32 pid) const;
   const HostAddress* host_of(pid_t host_pid) const;
 
-  void reserve(const VisitorKey& key, double demand, i64 until_ms);
+  void reserve(const VisitorKey& key, double demand, u64 bytes, i64 until_ms);
   void host_started(const VisitorKey& key, pid_t host_pid, i64 now_ms);
   // Drops reservations that are void: expired, their host ended, or (asked of `settled`) the process has arrived.
   void review_reservations(const std::function<bool(pid_t)>& running,
                            const std::function<bool(const VisitorKey&)>& settled, i64 now_ms);
   double reserved(i64 now_ms) const;
+  bool arriving() const;  // a host has begun to receive one
+  u64 reserved_bytes(i64 now_ms) const;
 
  private:
   struct Host {

@@ -27,6 +27,7 @@
 #include "homed/host/proc.h"
 #include "homed/host/restore.h"
 #include "homed/host/visit.h"
+#include "homed/host/walls.h"
 #include "lib/base/paths.h"
 #include "lib/base/patience.h"
 
@@ -48,6 +49,7 @@ class Arriving {
   explicit Arriving(ArriveOptions options) : options_(std::move(options)) {}
 
   int run() {
+    give_up_the_others();
     try {
       check_request();
       prepare();
@@ -112,8 +114,10 @@ class Arriving {
     setrlimit(RLIMIT_NOFILE, &limit);
     FileCatalogue catalogue(options_.state_dir);
     CellRequest request;
-    for (const image::File& file : image_.files) {
-      Fd fd = catalogue.open_same(file);
+    std::vector<Fd> found = find_files(catalogue);
+    for (size_t i = 0; i < found.size(); ++i) {
+      const image::File& file = image_.files[i];
+      Fd fd = std::move(found[i]);
       there_.push_back(fd.valid());
       // Its bytes are shipped; that it is this file is remembered for the way home.
       if (!fd) fd = empty_copy(file.size_bytes);
@@ -133,6 +137,7 @@ class Arriving {
     visit.key = *key;
     visit.moves = options_.request.value("moves", 0u) + 1;
     visit.home_uid = options_.request.value("uid", 0u);
+    visit.job = options_.request.value("job", "");
     visit.home_name = options_.request.value("home", "");
     visit.monotonic_offset_ns = monotonic_offset_;
     visit.boottime_offset_ns = boottime_offset_;
@@ -151,6 +156,7 @@ class Arriving {
     Cell cell;
     cell.create(request);
     visit_ = std::make_unique<Visit>(visit, std::move(cell), head_);
+    give_up_calls();
     restore_ = std::make_unique<Restore>(visit_->cell(), head_);
     restore_->prepare();
     restore_->make_ready(preparations_from_json(plan->value("prepare", nlohmann::json::array())));
@@ -170,6 +176,27 @@ class Arriving {
     if (!send_json(options_.conversation.get(), ok)) throw std::runtime_error("the source broke off");
   }
 
+  // This node's own copies, and what the source sends of those it has not got.
+  std::vector<Fd> find_files(FileCatalogue& catalogue) {
+    if (geteuid() == 0 && setgroups(0, nullptr) != 0)
+      throw std::runtime_error(fmt::format("cannot drop root: {}", strerror(errno)));
+    std::vector<Fd> found;
+    nlohmann::json wanted = nlohmann::json::array();
+    for (const image::File& file : image_.files) {
+      found.push_back(catalogue.open_same(file, FileCatalogue::Reader::anybody));
+      if (!found.back() && FileCatalogue::can_be_sent(file)) wanted.push_back(found.size() - 1);
+    }
+    if (wanted.empty()) return found;
+    const int source = options_.conversation.get();
+    bool alive = send_json(source, {{"ok", true}, {"send", wanted}});
+    for (const auto& number : wanted) {
+      const size_t i = number.get<size_t>();
+      if (alive) found[i] = catalogue.receive(image_.files[i], source, &alive);
+    }
+    if (!alive) throw std::runtime_error("the source broke off");
+    return found;
+  }
+
   std::string clock_offsets() const {
     if (monotonic_offset_ == 0 && boottime_offset_ == 0) return "";
     const auto line = [](const char* name, i64 ns) {
@@ -184,7 +211,7 @@ class Arriving {
   static void drop_root() {
     if (geteuid() != 0) return;
     const uid_t id = kGuestUidBase + static_cast<uid_t>(getpid());
-    if (setgroups(0, nullptr) != 0 || setresgid(id, id, id) != 0 || setresuid(id, id, id) != 0) {
+    if (setresgid(id, id, id) != 0 || setresuid(id, id, id) != 0) {
       throw std::runtime_error(fmt::format("cannot drop root: {}", strerror(errno)));
     }
     prctl(PR_SET_DUMPABLE, 1);  // else the helper cannot write its own uid_map (GUEST.md 1.2)

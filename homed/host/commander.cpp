@@ -47,6 +47,7 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
                         {"state", std::string(1, task_state(guest->pid))},
                         {"calls", guest->calls.load()},
                         {"command", guest->command},
+                        {"job", guest->job},
                         {"since_ms", since}});
     }
     return {{"ok", true}, {"guests", guests}};
@@ -61,6 +62,20 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
   }
   if (what == "stop" || what == "continue") {
     follow_home(*guest, what == "stop");
+    return {{"ok", true}};
+  }
+  if (what == "job") {
+    const std::lock_guard lock(mutex_);
+    guest->job = order.value("job", "");
+    return {{"ok", true}};
+  }
+  if (what == "directed") {
+    fetch_directed(*guest, order.value("tid", 0), order.value("mask", u64{0}));
+    return {{"ok", true}};
+  }
+  if (what == "scheduling") {
+    for (const nlohmann::json& t : order.value("threads", nlohmann::json::array()))
+      schedule(*guest, t.value("tid", 0), {t.value("nice", 0), t.value("policy", 0)});
     return {{"ok", true}};
   }
   return {{"ok", false}, {"reason", fmt::format("unknown order {}", what)}};

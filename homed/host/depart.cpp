@@ -79,8 +79,8 @@ bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::s
 }
 
 bool MoveConversation::open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-                            std::span<const image::File> files, std::vector<Preparation> preparations,
-                            std::string* reason) {
+                            FileCatalogue& catalogue, std::vector<Preparation> preparations, std::string* reason) {
+  const std::vector<image::File> files = catalogue.files();
   node_ = node;
   prepared_ = std::move(preparations);
   std::string error;
@@ -96,6 +96,9 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
     return false;
   }
   if (!answer(&reply, kShipTimeout, reason)) return false;
+  if (const auto wanted = reply.find("send"); wanted != reply.end()) {
+    if (!send_files(*wanted, files, catalogue, reason) || !answer(&reply, kShipTimeout, reason)) return false;
+  }
   const auto endpoint = Endpoint::parse(reply.value("address", ""), 1);
   port = reply.value("port", u16{0});
   if (!endpoint || port == 0 || !hex_decode(reply.value("token", ""), token.data(), token.size())) {
@@ -107,6 +110,24 @@ bool MoveConversation::open(const Endpoint& to, const std::string& node, const C
   const auto there = reply.find("files");
   for (size_t i = 0; there != reply.end() && i < files_there_.size() && i < there->size(); ++i) {
     files_there_[i] = (*there)[i].is_number() && (*there)[i].get<int>() != 0;
+  }
+  return true;
+}
+
+// Files that the target has not got, as numbers into `files`.
+bool MoveConversation::send_files(const nlohmann::json& wanted, std::span<const image::File> files,
+                                  FileCatalogue& catalogue, std::string* reason) {
+  for (const auto& number : wanted) {
+    const size_t i = number.is_number_unsigned() ? number.get<size_t>() : files.size();
+    if (i >= files.size()) {
+      *reason = fmt::format("{} answered nonsense", node_);
+      return false;
+    }
+    const Fd fd = FileCatalogue::can_be_sent(files[i]) ? catalogue.open_same(files[i]) : Fd();
+    if (!send_file(fd_.get(), fd.get(), files[i])) {
+      *reason = fmt::format("{} broke off the move", node_);
+      return false;
+    }
   }
   return true;
 }
@@ -217,7 +238,7 @@ class Departure {
       *reason = before.refusal;
       return false;
     }
-    files_offered_ = files_.files().size();
+    offered_ = files_.files();
     const nlohmann::json request = {{"op", "move"},
                                     {"pid", options_.pid},
                                     {"home", options_.home_name},
@@ -231,9 +252,18 @@ class Departure {
                                     {"boot_id", read_file("/proc/sys/kernel/random/boot_id", 64)},
                                     {"uid", owner_of(options_.pid)},
                                     {"moves", moves_so_far()},
+                                    {"job", options_.job},
                                     {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
-    return conversation_.open(options_.to, options_.node, *key, request, files_.files(),
+    return conversation_.open(options_.to, options_.node, *key, request, files_,
                               preparations(options_.pid, before.vmas), reason);
+  }
+
+  // The target has made room for a segment as it was offered.
+  bool became_larger(const image::Vma& vma) const {
+    if ((vma.flags & image::kSegment) == 0 || vma.file < 0) return false;
+    const image::File &then = offered_[static_cast<size_t>(vma.file)],
+                      &now = files_.files()[static_cast<size_t>(vma.file)];
+    return then.segment != now.segment || then.size_bytes < now.size_bytes;
   }
 
   u32 moves_so_far() const {
@@ -357,7 +387,7 @@ class Departure {
       return false;
     }
     for (image::Vma& vma : now.vmas) {
-      if (vma.file < static_cast<i32>(files_offered_)) continue;
+      if (vma.file < static_cast<i32>(offered_.size()) && !became_larger(vma)) continue;
       if (!last_attempt_ || (vma.flags & image::kSegment) != 0) {
         *reason = kMappedMeanwhile;
         return false;
@@ -458,7 +488,7 @@ class Departure {
     for (u32 i = 0; ok && i < threads.size(); ++i) {
       SlotBlock block{};
       image::Thread t = threads[i];
-      Rest rest;
+      Rest rest{};
       wait_for_the_rest(&t, static_cast<u64>(clock_ns(CLOCK_MONOTONIC)), slot_address(i) + kSlotRest, &rest);
       block.tid = t.tid;
       block.in_use = 1;
@@ -484,7 +514,7 @@ class Departure {
   const bool last_attempt_;
   FileCatalogue files_;
   MemoryFacts facts_;
-  size_t files_offered_ = 0;
+  std::vector<image::File> offered_;
   EngineHead head_{};
   MoveConversation conversation_;
   FrozenProcess process_;

@@ -19,6 +19,7 @@ struct DepartOptions {
   std::string node;       // the target's name, for messages
   std::string state_dir;  // of this node
   std::string home_name;
+  std::string job;  // what its user said of it (lib/cluster/job.h), for the target
 };
 
 struct MoveReport {
@@ -39,9 +40,10 @@ MoveReport depart(const DepartOptions& options);
 // The conversation with the node it goes to, shared with guests that move on (moves.cpp).
 class MoveConversation {
  public:
-  // Asks, and offers the files; fills what the target answered.
+  // Asks, and offers the files of `catalogue`; sends those that the target has not got and wants to keep; fills what
+  // the target answered.
   bool open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-            std::span<const image::File> files, std::vector<Preparation> preparations, std::string* reason);
+            FileCatalogue& catalogue, std::vector<Preparation> preparations, std::string* reason);
   std::span<const Preparation> prepared() const { return prepared_; }
   // Large memory, while the process still runs; waits until the target has it in place and is prepared for the rest.
   // Always before ship().
@@ -58,6 +60,8 @@ class MoveConversation {
 
  private:
   bool answer(nlohmann::json* json, milliseconds timeout, std::string* reason);
+  bool send_files(const nlohmann::json& wanted, std::span<const image::File> files, FileCatalogue& catalogue,
+                  std::string* reason);
   bool send_run(u64 address, std::span<u8> bytes);
   Fd fd_;
   std::string node_;

@@ -23,12 +23,6 @@ namespace {
 
 constexpr int kMaxIdleWorkers = 8;
 
-u64 monotonic_ns() {
-  timespec t{};
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
-}
-
 // Whether `signal`, SIGTTIN or SIGTTOU, has its default effect on the guest.
 bool stops_in_background(const GuestThread& t, int signal) {
   const auto masks = read_masks(t.status.get());
@@ -44,6 +38,23 @@ int mask_argument(u32 nr) {
     case 441 /* epoll_pwait2 */: return 4;
     default: return -1;
   }
+}
+
+// Leaves the bytes of the one output that a call of ours asked for. False: not what its result promises. Nobody here
+// believes a deputy's numbers: its links are descriptors at home, which the guest can write to, and the bytes may end
+// up in the guest.
+bool keep_output(i64 ret, const wire::Out& out, std::vector<u8>* output) {
+  if (ret < 0) {
+    output->clear();
+    return true;
+  }
+  u32 length = 0;
+  const u64 promised = out.unit == 0 ? out.bytes : static_cast<u64>(ret);  // a byte each
+  if (output->size() < sizeof length) return false;
+  memcpy(&length, output->data(), sizeof length);
+  if (promised > out.bytes || length != promised || output->size() - sizeof length != promised) return false;
+  output->erase(output->begin(), output->begin() + sizeof length);
+  return true;
 }
 
 // The engine's descriptors at home do not exist for the program.
@@ -194,7 +205,7 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     case syscalls::Gathered::come_home: request_home(t, n.id, fmt::format("needs {}", row.name)); return;
     case syscalls::Gathered::ready: break;
   }
-  adjust_sleep(*t, n, own_args, buffers);
+  buffers.time_over_ns = wait_the_rest(*t, n, buffers.call);
   wire::Reply reply;
   if (!exchange(t, n.id, row, before, buffers, &reply)) return;
   // The deputy blocks SIGTTIN and SIGTTOU, with which the kernel stops background jobs: once more, as natively.
@@ -213,12 +224,20 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   const bool cut_short = (reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0;
   // Before anything is written: the time left may go to where the time wanted is read again (sleep(3) passes one
   // address).
-  if (cut_short) remember_sleep(*t, n);
+  if (cut_short) remember_wait(*t, n, reply);
   const bool is_sleep = row.nr == SYS_nanosleep || row.nr == SYS_clock_nanosleep;
   const bool program_sees_it = (reply.flags & wire::kReplyAborted) != 0 && !t->guest->freezing;
   i64 value = cut_short && is_sleep && !program_sees_it ? reply.ret
                                                         : syscalls::scatter(buffers.call, reply, buffers.reply, memory);
   if (!buffers.reply.finish()) return deputy_gone(*t->guest);
+  if (cut_short && buffers.timed_out) {
+    t->sleep_deadline_ns = 0;
+    end_call(*t);
+    answer(n.id, before.done_bytes != 0  ? static_cast<i64>(before.done_bytes)
+                 : row.nr == SYS_connect ? -EINPROGRESS
+                                         : -EAGAIN);
+    return;
+  }
   // A blocking write ends with the count so far when it is interrupted; what only a freeze has cut goes on.
   if (all && value > 0 && static_cast<u64>(value) < own_args[2] && cut_by_freeze(*t) &&
       (row.nr != SYS_recvfrom || is_stream(*t, own_args[0]))) {
@@ -232,7 +251,6 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     return;
   }
   if (cut_short) {
-    if (program_sees_it && is_sleep) t->sleep_deadline_ns = 0;  // EINTR: what it sleeps next is another sleep
     const bool aborted = (reply.flags & wire::kReplyAborted) != 0;
     t->restart = row.restart;
     if ((reply.flags & wire::kReplyTimesOut) != 0) t->restart = syscalls::Restart::always_eintr;
@@ -270,11 +288,14 @@ bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, co
     return false;
   }
   buffers.call.frame().seq = t->call_seq;
+  buffers.timed_out = false;
   if (!send_bytes(t->link.get(), buffers.call.message.data(), buffers.call.message.size()) ||
+      (buffers.time_over_ns != 0 && !end_in_time(*t, buffers)) ||
       !buffers.reply.begin(t->link.get(), t->call_seq, reply)) {
     deputy_gone(*t->guest);  // the notification dies with the guest
     return false;
   }
+  await_signals(*t->guest, reply->signals);
   return true;
 }
 
@@ -297,8 +318,29 @@ long Visit::home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, s
       deputy_gone(*t.guest);
       return -EPIPE;
     }
-    if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) == 0) return reply.ret;
+    await_signals(*t.guest, reply.signals);
+    if ((reply.flags & (wire::kReplyNotRun | wire::kReplyAborted)) != 0) continue;
+    if (output == nullptr || keep_output(reply.ret, outs.front(), output)) return reply.ret;
+    fmt::print(stderr, "omig-host: {}: its deputy's answer to call {} is not what its result promises\n",
+               t.guest->home_pid, nr);
+    deputy_gone(*t.guest);
+    return -EPIPE;
   }
+}
+
+// Waits for the reply until the socket's time-out is over, and cuts the call then. False: the link has ended.
+bool Visit::end_in_time(GuestThread& t, WorkerBuffers& buffers) {
+  pollfd link{t.link.get(), POLLIN, 0};
+  timespec left = time_left(buffers.time_over_ns);
+  constexpr long kShortest_ns = 1'000'000;  // the call must have begun: it may find what has come meanwhile
+  if (left.tv_sec == 0) left.tv_nsec = std::max(left.tv_nsec, kShortest_ns);
+  int ready;
+  while ((ready = ppoll(&link, 1, &left, nullptr)) < 0 && errno == EINTR) left = time_left(buffers.time_over_ns);
+  if (ready != 0) return ready > 0;
+  const std::lock_guard lock(mutex_);
+  buffers.timed_out = !t.aborting;
+  kick(t);
+  return true;
 }
 
 bool Visit::is_stream(GuestThread& t, u64 fd) {
@@ -308,72 +350,11 @@ bool Visit::is_stream(GuestThread& t, u64 fd) {
   const wire::Out outs[] = {{0, sizeof type, 0, 0, ~0u}};
   std::vector<u8> output;
   if (home_call(t, SYS_getsockopt, {fd, SOL_SOCKET, SO_TYPE, 0, 0}, {reinterpret_cast<const u8*>(input), sizeof input},
-                relocs, outs, &output) != 0 ||
-      output.size() != sizeof(u32) + sizeof type) {
+                relocs, outs, &output) != 0) {
     return false;
   }
-  memcpy(&type, output.data() + sizeof(u32), sizeof type);
+  memcpy(&type, output.data(), sizeof type);
   return type == SOCK_STREAM;
-}
-
-// A sleep or wait with a relative time-out that a freeze or a signal cut short is issued again by the guest's
-// registers, which know only the whole time. The deadline is kept here, and what is sent home is the rest.
-void Visit::remember_sleep(GuestThread& t, const seccomp_notif& n) {
-  if (t.sleep_deadline_ns != 0) return;  // already a rest: the deadline stands
-  u64 timeout_ns = 0;
-  const u64* args = reinterpret_cast<const u64*>(n.data.args);
-  const auto from_ms = [](u64 ms) { return static_cast<i32>(ms) <= 0 ? 0 : (ms & 0xffffffff) * 1'000'000ull; };
-  GuestMemory memory(t.guest->pid);
-  timespec request{};
-  switch (n.data.nr) {
-    case SYS_poll: timeout_ns = from_ms(args[2]); break;
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait: timeout_ns = from_ms(args[3]); break;
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep: {
-      const u64 at = n.data.nr == SYS_nanosleep ? args[0] : args[2];
-      if (memory.read(GuestAddr{at}, &request, sizeof request)) {
-        timeout_ns = static_cast<u64>(request.tv_sec) * 1'000'000'000ull + static_cast<u64>(request.tv_nsec);
-      }
-      break;
-    }
-    default: return;
-  }
-  if (timeout_ns == 0) return;
-  const auto waited = std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now() - t.call_since).count();
-  t.sleep_deadline_ns = monotonic_ns() - static_cast<u64>(waited) + timeout_ns;
-  t.sleep_call = {static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
-}
-
-timespec time_left(u64 deadline_ns) {
-  const u64 now = monotonic_ns(), left_ns = deadline_ns > now ? deadline_ns - now : 0;
-  return {static_cast<time_t>(left_ns / 1'000'000'000), static_cast<long>(left_ns % 1'000'000'000)};
-}
-
-void Visit::adjust_sleep(GuestThread& t, const seccomp_notif& n, u64 args[6], WorkerBuffers& buffers) {
-  if (t.sleep_deadline_ns == 0) return;
-  const std::array<u64, 4> now{static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
-  if (now != t.sleep_call) {
-    t.sleep_deadline_ns = 0;  // the program went on to something else
-    return;
-  }
-  const u64 at = monotonic_ns();
-  const u64 left_ns = t.sleep_deadline_ns > at ? t.sleep_deadline_ns - at : 0;
-  u8* body = buffers.call.message.data() + sizeof(wire::Frame);
-  wire::Call call;
-  memcpy(&call, body, sizeof call);
-  const u64 left_ms = (left_ns + 999'999) / 1'000'000;
-  switch (n.data.nr) {
-    case SYS_poll: call.args[2] = left_ms; break;
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait: call.args[3] = left_ms; break;
-    default: {
-      const timespec rest = time_left(t.sleep_deadline_ns);
-      u8* input = body + sizeof call + call.relocs * sizeof(wire::Reloc) + call.outs * sizeof(wire::Out);
-      if (call.in_bytes >= sizeof rest) memcpy(input, &rest, sizeof rest);
-    }
-  }
-  memcpy(body, &call, sizeof call);
 }
 
 }  // namespace omig::host

@@ -17,6 +17,12 @@ namespace omig::host {
 
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+u64 monotonic_ns() { return static_cast<u64>(Clock::now().time_since_epoch().count()); }
+
+}  // namespace
+
 bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::string* reason) {
   const auto sleep = probe_sleep(pid_, tid);
   if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) != 0) {
@@ -29,6 +35,7 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
   }
   tids_.push_back(tid);
   sleeps_.push_back(sleep);
+  stopped_ns_.push_back(0);
   if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) != 0 && errno != ESRCH) {
     *reason = fmt::format("cannot stop thread {}: {}", tid, strerror(errno));
     return false;
@@ -39,13 +46,17 @@ bool FrozenProcess::stop_thread(pid_t tid, Clock::time_point deadline, std::stri
     if (got == tid && !WIFSTOPPED(status)) {
       tids_.pop_back();
       sleeps_.pop_back();
+      stopped_ns_.pop_back();
       if (tid != pid_) return true;  // only this thread has ended
       *reason = "it ended";
       return false;
     }
     if (got == tid) {
       if ((status >> 16) == PTRACE_EVENT_STOP) {
-        if (WSTOPSIG(status) == SIGTRAP) return true;
+        if (WSTOPSIG(status) == SIGTRAP) {
+          stopped_ns_.back() = monotonic_ns();
+          return true;
+        }
         *reason = "it is stopped by a signal; continue it first (kill -CONT)";
         return false;
       }
@@ -105,7 +116,16 @@ bool FrozenProcess::signal_pending(pid_t tid) const {
   if (fd < 0) return false;
   const auto masks = read_masks(fd);
   close(fd);
-  return masks && ((masks->pending | masks->shared_pending) & ~masks->blocked) != 0;
+  // What the kernel will drop ends nothing.
+  return masks && ((masks->pending | masks->shared_pending) & ~masks->blocked & ~unwanted_signals(*masks)) != 0;
+}
+
+user_regs_struct FrozenProcess::issue_again(pid_t tid, image::Thread thread, u64 deadline_ns) {
+  Rest none;
+  thread.sleep_deadline_ns = deadline_ns;
+  wait_for_the_rest(&thread, monotonic_ns(), 0, &none);
+  set_registers(tid, thread.regs);
+  return thread.regs;
 }
 
 bool FrozenProcess::capture(const EngineHead& head, std::string* reason) {
@@ -119,13 +139,16 @@ bool FrozenProcess::capture(const EngineHead& head, std::string* reason) {
     const bool pending = signal_pending(tids_[i]);
     user_regs_struct& here = here_.emplace_back(thread.regs);
     if (!pending) cut_write(pid_, head.finish_write, &thread);
+    u64 deadline = 0;
+    const bool waited_first = leave_wait_first(pid_, head.wait_first, &thread.regs, &deadline);
     const user_regs_struct at_stop = thread.regs;
-    const u64 deadline = sleeps_[i] ? sleep_deadline_ns(*sleeps_[i], pid_, tids_[i], at_stop) : 0;
+    if (!waited_first && sleeps_[i]) deadline = sleep_deadline_ns(*sleeps_[i], pid_, tids_[i], at_stop, stopped_ns_[i]);
     if (in_engine(at_stop)) {
       *reason = kComingHome;
       return false;
     }
     normalise_restart(pid_, &thread, pending);
+    if (waited_first && deadline != 0) thread.cut_short = wire::CutShort::eintr;
     const long result = static_cast<long>(at_stop.rax);
     if (static_cast<long>(here.rax) > 0 && thread.done_bytes != 0) {  // also one that was cut in finish_write already
       if (finish_write_here(pid_, head.finish_write, thread, &here)) set_registers(tids_[i], here);
@@ -135,22 +158,20 @@ bool FrozenProcess::capture(const EngineHead& head, std::string* reason) {
         thread.sleep_deadline_ns = waits_[tids_[i]];
     } else if (result == -EINTR && thread.regs.rip != at_stop.rip) {
       // Only our stop made it EINTR (epoll_wait): wherever it goes on, it waits for what is left of its time.
-      image::Thread rest = thread;
-      Rest none;
-      rest.sleep_deadline_ns = deadline;
-      wait_for_the_rest(&rest, static_cast<u64>(Clock::now().time_since_epoch().count()), 0, &none);
-      here = rest.regs;
-      set_registers(tids_[i], here);
+      here = issue_again(tids_[i], thread, deadline);
     }
+    const bool again = result == -516 || result == -514 || (result == -EINTR && !pending);
+    if (again && deadline != 0) deadline = noted_deadline_ns(pid_, tids_[i], deadline);
     if (deadline != 0) waits_[tids_[i]] = deadline;
-    if (deadline != 0 &&
-        (result == -516 || result == -514 || result == -EINTR)) {  // issue it again, for the rest of the time
+    if (deadline != 0 && again) {  // issue it again, for the rest of the time
       thread.restart_at_home = 0;
       thread.sleep_deadline_ns = deadline;
       thread.regs.rax = at_stop.orig_rax;
       thread.regs.rip = at_stop.rip - 2;
+    } else if (waited_first) {
+      thread.sleep_deadline_ns = deadline;
     }
-    forget_the_rest(pid_, &thread);
+    if (const u64 known = forget_the_rest(pid_, &thread); known != 0 && again) thread.sleep_deadline_ns = known;
     threads_.push_back(thread);
     diverted_.push_back(false);
   }
@@ -199,12 +220,26 @@ bool FrozenProcess::divert(size_t index, u64 entry, u64 argument, u64 stack) {
   return true;
 }
 
+// A freeze that was given up halfway must not be what ends a wait either.
+void FrozenProcess::resume_wait(size_t i) {
+  image::Thread thread;
+  if (!get_registers(tids_[i], &thread.regs)) return;
+  const user_regs_struct at_stop = thread.regs;
+  if (static_cast<long>(at_stop.rax) != -EINTR || static_cast<long>(at_stop.orig_rax) < 0 || signal_pending(tids_[i]))
+    return;
+  normalise_restart(pid_, &thread, false);
+  issue_again(tids_[i], thread,
+              sleeps_[i] ? sleep_deadline_ns(*sleeps_[i], pid_, tids_[i], at_stop, stopped_ns_[i]) : 0);
+}
+
 void FrozenProcess::release() {
   for (size_t i = 0; i < tids_.size(); ++i) {
+    if (i >= threads_.size()) resume_wait(i);
     ptrace(PTRACE_DETACH, tids_[i], 0, 0);
   }
   tids_.clear();
   sleeps_.clear();
+  stopped_ns_.clear();
   here_.clear();
   threads_.clear();
   diverted_.clear();

@@ -49,12 +49,16 @@ class FrozenProcess {
  private:
   bool stop_thread(pid_t tid, std::chrono::steady_clock::time_point deadline, std::string* reason);
   bool signal_pending(pid_t tid) const;
+  void resume_wait(size_t index);  // of a thread that was stopped and not captured
+  // A wait that our stop has ended; its registers, and what is left of its time. Returns the registers it got.
+  static user_regs_struct issue_again(pid_t tid, image::Thread thread, u64 deadline_ns);
 
   pid_t pid_ = 0;
   u64 restorer_ = 0;
   bool own_gadget_ = true;
   std::vector<pid_t> tids_;
   std::vector<std::optional<SleepProbe>> sleeps_;
+  std::vector<u64> stopped_ns_;
   std::map<pid_t, u64> waits_;          // when a thread's wait ends, as an earlier stop has found out
   std::vector<user_regs_struct> here_;  // registers that continue a thread in this kernel, which knows its sleeps
   std::vector<image::Thread> threads_;  // normalised

@@ -287,7 +287,7 @@ class Homecoming {
     for (const image::Thread& original : image_.threads) {
       const auto& t = by_home_tid_.at(original.tid);
       image::Thread thread = original;
-      if (!finish_sleep_natively(*t, &thread)) return broken(reason);
+      const Rest rest = rest_at_home(*t, &thread);
       const std::vector<u8> frame = make_signal_frame(thread, slot_address(t->slot) + kSlotFrame);
       wire::ResumeState state;
       state.fs_base = thread.regs.fs_base;
@@ -306,6 +306,10 @@ class Homecoming {
       state.threads = static_cast<u32>(image_.threads.size());
       state.cut_short = thread.cut_short;
       state.done_bytes = thread.done_bytes;
+      state.rest_deadline_ns = rest.deadline_ns;
+      state.rest_original = rest.original;
+      state.rest_how = static_cast<u32>(rest.how);
+      state.rest_argument = rest.argument;
       std::vector<u8> body(sizeof state + frame.size());
       memcpy(body.data(), &state, sizeof state);
       memcpy(body.data() + sizeof state, frame.data(), frame.size());
@@ -321,21 +325,15 @@ class Homecoming {
     return true;
   }
 
-  // A sleep cut short by the freeze is issued again by the thread itself at home: its registers must name the rest
-  // only. A timespec for that lies in the slot, which stays mapped at home.
-  bool finish_sleep_natively(GuestThread& t, image::Thread* thread) {
-    if (thread->sleep_deadline_ns == 0) return true;
+  // A wait cut short by the freeze is issued again by the thread itself at home: its registers must name the rest only.
+  Rest rest_at_home(GuestThread& t, image::Thread* thread) const {
+    Rest rest{};
     const user_regs_struct& r = thread->regs;
     const std::array<u64, 4> call_now{r.rax, r.rdi, r.rsi, r.rdx};
-    if (call_now != t.sleep_call) return true;
+    if (call_now != t.sleep_call) return rest;
     const u64 now = static_cast<u64>(clock_ns(CLOCK_MONOTONIC) + visit_.options_.monotonic_offset_ns);
-    const u64 rest_at = slot_address(t.slot) + kSlotRest;
-    Rest rest;
-    if (!wait_for_the_rest(thread, now, rest_at, &rest)) return true;
-    u8 body[sizeof rest_at + sizeof rest];
-    memcpy(body, &rest_at, sizeof rest_at);
-    memcpy(body + sizeof rest_at, &rest, sizeof rest);
-    return send_frame(t.link.get(), wire::Type::write_memory, ++t.seq, body, sizeof body);
+    wait_for_the_rest(thread, now, slot_address(t.slot) + kSlotRest, &rest);
+    return rest;
   }
 
   struct Protect {

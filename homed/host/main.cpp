@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
   leave->add_option("--node", depart.node, "the target's name")->required();
   leave->add_option("--state-dir", depart.state_dir)->required();
   leave->add_option("--home", depart.home_name, "this node's name");
+  leave->add_option("--job", depart.job, "what its user said of it");
 
   omig::host::ArriveOptions arrive;
   int fd = -1;

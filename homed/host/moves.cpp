@@ -109,6 +109,7 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       thread.sigmask &= ~(1ull << (t->fatal.si_signo - 1));
     }
     const user_regs_struct& stop = thread.regs;
+    note_wait_here(*t, stop);
     const u64 args[6] = {stop.rdi, stop.rsi, stop.rdx, stop.r10, stop.r8, stop.r9};
     // The kernel's code tells of its own calls; for those that home executes, and those not issued again yet, we know.
     // One that has ended, or whose handler is about to run, is over: its number still stands there.
@@ -292,16 +293,20 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   const auto start = SteadyClock::now();
   MoveReport report;
   Mappings before;
-  std::vector<image::File> offered;
+  FileCatalogue offered(options_.state_dir);  // of its own: workers use the guest's meanwhile
   {
     const std::lock_guard files_lock(guest->files_mutex);
     before = read_mappings(guest->pid, &guest->files);
-    offered = guest->files.files();
+    for (const image::File& file : guest->files.files()) offered.adopt(file, std::nullopt);
   }
   if (!before.refusal.empty()) {
     report.reason = before.refusal;
     return report;
   }
+  const std::string job = [&] {
+    const std::lock_guard lock(mutex_);
+    return guest->job;
+  }();
   const nlohmann::json request = {
       {"op", "move"},
       {"pid", guest->home_pid},
@@ -316,6 +321,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"boot_id", options_.monotonic_offset_ns == 0 ? read_file("/proc/sys/kernel/random/boot_id", 64) : ""},
       {"uid", guest->home_uid},
       {"moves", options_.moves},
+      {"job", job},
       {"command", guest->command}};
   MoveConversation conversation;
   if (!conversation.open(to, node, options_.key, request, offered, preparations(guest->pid, before.vmas),
@@ -343,9 +349,10 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
   on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
   moved = captured;
   for (image::Vma& v : image.vmas) {
-    if (v.file >= static_cast<i32>(offered.size())) v.kind = image::VmaKind::anonymous, v.file = -1, v.offset = 0;
+    if (v.file >= static_cast<i32>(offered.files().size()))
+      v.kind = image::VmaKind::anonymous, v.file = -1, v.offset = 0;
   }
-  std::erase_if(image.pins, [&](const image::Pin& p) { return p.file >= static_cast<i32>(offered.size()); });
+  std::erase_if(image.pins, [&](const image::Pin& p) { return p.file >= static_cast<i32>(offered.files().size()); });
   image.header.pins = static_cast<u32>(image.pins.size());
   fault_point("relay-captured");
   moved = moved && conversation.ship(guest->pid, image, read_from(guest->segments), &report.reason, &statistics);

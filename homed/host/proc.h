@@ -2,6 +2,7 @@
 // What /proc says about a process: mappings, threads, signal masks, memory map pointers.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <optional>
@@ -40,6 +41,11 @@ struct SignalMasks {
 // From an open /proc/PID/task/TID/status, which stays valid while the thread lives.
 std::optional<SignalMasks> read_masks(int status_fd);
 int open_status(pid_t pid, pid_t tid);
+inline constexpr u64 kIgnoredByDefault =
+    1ull << (SIGCHLD - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1) | 1ull << (SIGCONT - 1);
+// Those that no handler takes and whose default is to be ignored: the kernel drops them when their turn comes. They are
+// queued all the same while the program is traced.
+inline u64 unwanted_signals(const SignalMasks& masks) { return masks.ignored | (kIgnoredByDefault & ~masks.caught); }
 
 // The innermost pid of a task: what it is in its own pid namespace.
 pid_t inner_pid(pid_t tid);

@@ -142,6 +142,8 @@ i64 Visit::hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes) {
     return number(name) >= guest.guard_first && number(name) <= guest.guard_last;
   };
   const wire::Reloc reloc{1, 0};
+  if (bytes > 0 && static_cast<u64>(bytes) > std::min(args[2], syscalls::kMaxTransfer))
+    return -EIO;  // a deputy's word, not the kernel's
   while (bytes > 0) {
     std::vector<u8> list(static_cast<size_t>(bytes));
     if (!read_memory(guest.pid, args[1], list.data(), list.size())) return bytes;
@@ -158,8 +160,7 @@ i64 Visit::hide_engine_entries(GuestThread& t, const u64 args[6], i64 bytes) {
     const wire::Out next{0, room, 1, 0, ~0u};
     std::vector<u8> output;
     bytes = home_call(t, SYS_getdents64, {args[0], 0, room}, {}, {&reloc, 1}, {&next, 1}, &output);
-    if (bytes > 0 && !write_memory(guest.pid, args[1], output.data() + sizeof(u32), static_cast<size_t>(bytes)))
-      return -EFAULT;
+    if (bytes > 0 && !write_memory(guest.pid, args[1], output.data(), output.size())) return -EFAULT;
   }
   return bytes;
 }
@@ -174,7 +175,7 @@ std::string Visit::read_home_link(GuestThread& t, i32 fd) {
       home_call(t, SYS_readlink, {0, 0, out.bytes}, {reinterpret_cast<const u8*>(link.c_str()), link.size() + 1},
                 relocs, {&out, 1}, &output);
   if (length <= 0) return "";
-  return {reinterpret_cast<const char*>(output.data()) + sizeof(u32), static_cast<size_t>(length)};
+  return {reinterpret_cast<const char*>(output.data()), output.size()};
 }
 
 std::string Visit::read_home_file(GuestThread& t, const std::string& path) {
@@ -183,12 +184,13 @@ std::string Visit::read_home_file(GuestThread& t, const std::string& path) {
                             {reinterpret_cast<const u8*>(path.c_str()), path.size() + 1}, {&reloc, 1});
   if (fd < 0) return "";
   const wire::Out out{0, 65536, 1, 0, ~0u};
+  constexpr size_t kMost = 1u << 20;
   std::string text;
   std::vector<u8> output;
-  for (;;) {
+  while (text.size() < kMost) {
     const long got = home_call(t, SYS_read, {static_cast<u64>(fd), 0, out.bytes}, {}, {&reloc, 1}, {&out, 1}, &output);
     if (got <= 0) break;
-    text.append(reinterpret_cast<const char*>(output.data()) + sizeof(u32), static_cast<size_t>(got));
+    text.append(reinterpret_cast<const char*>(output.data()), output.size());
   }
   home_call(t, SYS_close, {static_cast<u64>(fd)});
   return text;

@@ -24,6 +24,7 @@
 #include "homed/host/cell_fds.h"
 #include "homed/host/proc.h"
 #include "homed/host/usage.h"
+#include "lib/base/scheduling.h"
 #include "lib/syscalls/filter.h"
 
 namespace omig::host {
@@ -383,6 +384,7 @@ void Restore::load_registers(const image::Image& image, const std::map<i32, pid_
     if (!set_registers(tid, regs) || !set_xsave(tid, t) || !set_mask(tid, t.sigmask)) {
       throw failure(fmt::format("cannot load the registers of thread {}: {}", t.tid, strerror(errno)));
     }
+    schedule_as(tid, {t.nice, t.policy});
   }
 }
 

@@ -60,7 +60,7 @@ void Visit::note_opened(GuestThread& t, u32 nr, i64 fd) {
   const wire::Out out{0, sizeof st, 0, 0, ~0u};
   std::vector<u8> output;
   if (home_call(t, SYS_fstat, {static_cast<u64>(fd), 0}, {}, {&reloc, 1}, {&out, 1}, &output) < 0) return;
-  memcpy(&st, output.data() + sizeof(u32), std::min(sizeof st, output.size() - sizeof(u32)));
+  memcpy(&st, output.data(), sizeof st);
   bool ours = false;
   {
     const std::lock_guard lock(guest.files_mutex);

@@ -32,7 +32,6 @@ constexpr u32 kCarrierTag = 0x4D0D0000, kCarrierMask = 0xffff0000, kCodeShift = 
 // A signal of our own, whose effect is meant and which the program must not see.
 constexpr int kOurs = 0x4D0E0000;
 constexpr u64 bit(int signal) { return 1ull << (signal - 1); }
-constexpr u64 kIgnoredByDefault = bit(SIGCHLD) | bit(SIGURG) | bit(SIGWINCH) | bit(SIGCONT);
 
 bool catches(const GuestThread& t, int signal) {
   const auto masks = read_masks(t.status.get());
@@ -43,6 +42,25 @@ bool acts_by_default(const GuestThread& t, int signal) {
   const auto masks = read_masks(t.status.get());
   return masks && ((masks->caught | masks->ignored) & bit(signal)) == 0;
 }
+
+// What the thread blocks where it is now; nothing known of it: everything.
+u64 blocked_in(const GuestThread& t, const std::optional<SignalMasks>& masks) {
+  if (t.in_call && t.temporary_mask) return *t.temporary_mask;
+  return masks ? masks->blocked : ~0ull;
+}
+
+bool unwanted(const SignalMasks& masks, int signal) { return (unwanted_signals(masks) & bit(signal)) != 0; }
+
+// A signal that the kernel drops when its turn comes. (A stop and its SIGCONT do interrupt, also without a handler.)
+bool is_dropped(const GuestThread& t, int signal) {
+  const auto masks = read_masks(t.status.get());
+  return masks && signal != SIGCONT && unwanted(*masks, signal);
+}
+
+// While a thread begins or ends, C libraries and Go block everything, also signal 32, their own, which no program can
+// block through them. Nobody waits then for a signal that would be ignored; queued, it would end another thread's
+// sigtimedwait.
+bool only_for_a_moment(u64 blocked) { return (blocked & bit(32)) != 0; }
 
 siginfo_t our_siginfo(int signal) {
   siginfo_t info{};
@@ -92,6 +110,7 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
     if (!receive_bytes(fd, &frame, sizeof frame)) break;
     if (frame.type == wire::Type::signal && frame.bytes == sizeof(siginfo_t)) {
       std::vector<siginfo_t> together(1);
+      u64 last = frame.seq;
       if (!receive_bytes(fd, together.data(), sizeof(siginfo_t))) break;
       struct {
         wire::Frame frame;
@@ -101,8 +120,19 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
              next.frame.type == wire::Type::signal) {
         if (!receive_bytes(fd, &next, sizeof next)) break;
         together.push_back(next.info);
+        last = next.frame.seq;
       }
       deliver_process(*guest, together);
+      const std::lock_guard lock(mutex_);
+      guest->signals_seen = static_cast<u32>(last);
+      signals_came_.notify_all();
+    } else if (frame.type == wire::Type::directed && frame.bytes == sizeof(wire::Directed)) {
+      wire::Directed directed;
+      if (!receive_bytes(fd, &directed, sizeof directed)) break;
+      siginfo_t info;
+      static_assert(sizeof info == sizeof directed.info);
+      memcpy(&info, directed.info, sizeof info);
+      if (const auto t = thread_in_slot(*guest, directed.slot)) deliver_thread(*t, info);
     } else if (frame.type == wire::Type::reply && frame.bytes == sizeof(wire::Reply)) {
       wire::Reply reply;
       if (!receive_bytes(fd, &reply, sizeof reply)) break;
@@ -123,6 +153,7 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
   {
     const std::lock_guard lock(mutex_);
     guest->ear_over = true;
+    signals_came_.notify_all();
   }
   let_go(*guest);
 }
@@ -158,6 +189,16 @@ void Visit::deliver_process(Guest& guest, const std::vector<siginfo_t>& together
   for (const auto& target : targets) kick(*target);
 }
 
+// Before a call ends, what was raised at home until then is queued here.
+void Visit::await_signals(Guest& guest, u32 sent) {
+  if (sent == 0) return;
+  std::unique_lock lock(mutex_);
+  const auto seen = [&] { return static_cast<i32>(guest.signals_seen - sent) >= 0 || guest.ear_over || guest.ending; };
+  Patience patience(milliseconds(5000));
+  if (!patience.until([&](milliseconds slice) { return signals_came_.wait_for(lock, slice, seen); }))
+    fmt::print(stderr, "omig-host: {}: a signal sent before a reply has not come\n", guest.home_pid);
+}
+
 // mutex_ held. Returns the thread whose call must end for it, if any.
 std::shared_ptr<GuestThread> Visit::queue_process(Guest& guest, const siginfo_t& info) {
   const int signal = info.si_signo;
@@ -170,17 +211,15 @@ std::shared_ptr<GuestThread> Visit::queue_process(Guest& guest, const siginfo_t&
     const auto masks = read_masks(t->status.get());
     if (!masks) continue;
     last = *masks;
-    const u64 blocked = t->in_call && t->temporary_mask ? *t->temporary_mask : masks->blocked;
-    if ((blocked & bit(signal)) != 0 || (masks->blocked & bit(signal)) != 0) blocked_somewhere = true;
+    const u64 blocked = blocked_in(*t, masks);
+    if (((blocked | masks->blocked) & bit(signal)) != 0 && !only_for_a_moment(masks->blocked)) blocked_somewhere = true;
     if ((blocked & bit(signal)) == 0 && t->in_call && (!target || tid == guest.pid)) target = t;
   }
   if (signal == SIGCONT && !guest.threads.empty()) {
     guest.stop_to_tell = 0;
     guest.homes_stop = false;
-  } else if (!blocked_somewhere) {  // R10: what nobody wants must not stop or wake anybody
-    const bool ignored = (last.ignored & bit(signal)) != 0;
-    const bool by_default = (kIgnoredByDefault & bit(signal)) != 0 && (last.caught & bit(signal)) == 0;
-    if (ignored || by_default) return nullptr;
+  } else if (!blocked_somewhere && unwanted(last, signal)) {  // R10: it must not stop or wake anybody
+    return nullptr;
   }
   siginfo_t encoded = info;
   encode_siginfo(&encoded);
@@ -192,14 +231,50 @@ std::shared_ptr<GuestThread> Visit::queue_process(Guest& guest, const siginfo_t&
 
 void Visit::deliver_thread(GuestThread& t, siginfo_t info) {
   const int signal = info.si_signo;
+  if (signal <= 0 || signal > 64) return;
   siginfo_t encoded = info;
   encode_siginfo(&encoded);
   const std::lock_guard lock(mutex_);
   busy_until_ = SteadyClock::now() + std::chrono::milliseconds(100);
-  syscall(SYS_rt_tgsigqueueinfo, t.guest->pid, t.tid, signal, &encoded);
   const auto masks = read_masks(t.status.get());
-  const u64 blocked = t.in_call && t.temporary_mask ? *t.temporary_mask : (masks ? masks->blocked : 0);
+  const u64 blocked = blocked_in(t, masks);
+  if (signal == SIGCONT) {
+    t.guest->stop_to_tell = 0;
+    t.guest->homes_stop = false;
+  } else if (masks && ((blocked | masks->blocked) & bit(signal)) == 0 && unwanted(*masks, signal)) {
+    return;  // R10
+  }
+  syscall(SYS_rt_tgsigqueueinfo, t.guest->pid, t.tid, signal, &encoded);
   if (t.in_call && (blocked & bit(signal)) == 0) kick(t);
+}
+
+std::shared_ptr<GuestThread> Visit::thread_in_slot(const Guest& guest, u32 slot) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [tid, t] : guest.threads)
+    if (t->slot == slot) return t;
+  return nullptr;
+}
+
+// homed has seen signals that are pending at home for one thread alone. One that is blocked in the call the thread sits
+// in can wait for the call's end: fetching it would cut the call.
+void Visit::fetch_directed(Guest& guest, i32 home_tid, u64 pending) {
+  const std::lock_guard lock(mutex_);
+  if (guest.freezing || guest.ending) return;
+  for (const auto& [tid, t] : guest.threads) {
+    if (t->home_tid != home_tid || (t->in_call && !t->abortable)) continue;
+    wire::TakeDirected order;
+    order.slot = t->slot;
+    order.mask = pending & ~(t->in_call ? blocked_in(*t, read_masks(t->status.get())) : 0);
+    if (order.mask != 0) ear_frame(guest, wire::Type::take_directed, 0, &order, sizeof order);
+  }
+}
+
+// Somebody at home, perhaps the guest itself, has changed how its deputy's thread is scheduled.
+void Visit::schedule(Guest& guest, i32 home_tid, const Scheduling& as_at_home) {
+  const std::lock_guard lock(mutex_);
+  if (guest.ending) return;
+  for (const auto& [tid, t] : guest.threads)
+    if (t->home_tid == home_tid) schedule_as(tid, as_at_home);
 }
 
 // R4: a thread in a received call cannot see its own pending signals. Often while signals are about, seldom otherwise.
@@ -210,7 +285,7 @@ void Visit::scan() {
     if (!t->in_call || !t->abortable || t->aborting || last_scan_ - t->call_since < std::chrono::milliseconds(1))
       continue;
     const auto masks = read_masks(t->status.get());
-    const u64 blocked = t->temporary_mask ? *t->temporary_mask : (masks ? masks->blocked : ~0ull);
+    const u64 blocked = blocked_in(*t, masks);
     if (masks && ((masks->pending | masks->shared_pending) & ~blocked) != 0) kick(*t);
   }
 }
@@ -268,6 +343,7 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
   const bool ours = told && is_ours(info);
   if (told && !ours && decode_siginfo(&info)) ptrace(PTRACE_SETSIGINFO, t.tid, 0, &info);
   user_regs_struct regs{};
+  if (t.rest_call.active && get_registers(t.tid, &regs)) end_wait_here(t, &regs);
   if ((signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE) && info.si_code > 0 &&
       get_registers(t.tid, &regs)) {
     fmt::print(stderr, "omig-host: {} thread {}: signal {} code {} at {} rip {:x} rsp {:x}\n", t.guest->home_pid,
@@ -294,13 +370,15 @@ void Visit::on_signal_stop(GuestThread& t, int signal) {
         regs.rip -= 2;
         regs.orig_rax = ~0ull;
         set_registers(t.tid, regs);
-      } else if (t.restart != syscalls::Restart::restartable) {
+      } else if (t.restart != syscalls::Restart::restartable && !is_dropped(t, signal)) {
+        // A dropped one comes here when another thread, one that is just ending perhaps, blocked it.
         regs.rax = static_cast<u64>(t.restart == syscalls::Restart::always_eintr ? -EINTR : -514L);
         set_registers(t.tid, regs);
       }
     }
   }
-  if (std::exchange(t.eintr_ok, false)) t.cut = {};  // the call is over
+  if (std::exchange(t.eintr_ok, false)) t.cut = {};                             // the call is over
+  if (t.sleep_deadline_ns != 0 && catches(t, signal)) t.sleep_deadline_ns = 0;  // what it waits for next is new
   if (signal == SIGCONT && ours) {
     resume(t);
     return;

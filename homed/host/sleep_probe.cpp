@@ -17,23 +17,10 @@
 namespace omig::host {
 namespace {
 
-u64 to_ns(const timespec& t) { return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec); }
-
 u64 monotonic_ns() {
   timespec t{};
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return to_ns(t);
-}
-
-bool is_relative_wait(u64 nr, const u64 args[3]) {
-  switch (nr) {
-    case SYS_nanosleep:
-    case SYS_poll:
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait: return true;
-    case SYS_clock_nanosleep: return (args[1] & TIMER_ABSTIME) == 0;
-    default: return false;
-  }
+  return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
 }
 
 std::optional<double> exec_start_ms(const std::string& sched) {
@@ -74,18 +61,22 @@ std::optional<double> clock_of_cpu_ms(int cpu) {
 
 std::optional<SleepProbe> probe_sleep(pid_t pid, pid_t tid) {
   SleepProbe probe;
+  auto& a = probe.args;
   const std::string call = read_file(fmt::format("/proc/{}/task/{}/syscall", pid, tid), 512);
-  if (sscanf(call.c_str(), "%lu 0x%lx 0x%lx 0x%lx", &probe.nr, &probe.args[0], &probe.args[1], &probe.args[2]) != 4) {
+  if (sscanf(call.c_str(), "%lu 0x%lx 0x%lx 0x%lx 0x%lx 0x%lx 0x%lx", &probe.nr, &a[0], &a[1], &a[2], &a[3], &a[4],
+             &a[5]) != 7) {
     return std::nullopt;
   }
-  if (!is_relative_wait(probe.nr, probe.args)) return std::nullopt;
+  const auto wait = timed_wait(probe.nr, a.data());
+  if (!wait) return std::nullopt;
+  probe.wait = *wait;
   probe.switches = voluntary_switches(pid, tid);
-  timespec request{};
-  if (probe.nr == SYS_nanosleep || probe.nr == SYS_clock_nanosleep) {
-    const u64 at = probe.nr == SYS_nanosleep ? probe.args[0] : probe.args[2];
-    if (!read_memory(pid, at, &request, sizeof request)) return std::nullopt;
-    probe.timeout_ns = to_ns(request);
-  }
+  probe.time_ns = wait->unit == TimedWait::Unit::socket
+                      ? socket_time_ns(pid, a[0], wait->option)
+                      : time_asked_ns(*wait, a.data(), [pid](u64 from, void* to, u64 bytes) {
+                          return read_memory(pid, from, to, bytes);
+                        });
+  if (probe.time_ns == 0) return std::nullopt;
   const auto since = exec_start_ms(read_file(fmt::format("/proc/{}/task/{}/sched", pid, tid)));
   const int cpu = last_cpu(pid, tid);
   if (!since || cpu < 0) return std::nullopt;
@@ -98,24 +89,18 @@ std::optional<SleepProbe> probe_sleep(pid_t pid, pid_t tid) {
   return probe;
 }
 
-u64 sleep_deadline_ns(const SleepProbe& probe, pid_t pid, pid_t tid, const user_regs_struct& r) {
-  if (r.orig_rax != probe.nr || r.rdi != probe.args[0] || r.rsi != probe.args[1] || r.rdx != probe.args[2]) return 0;
+u64 sleep_deadline_ns(const SleepProbe& probe, pid_t pid, pid_t tid, const user_regs_struct& r, u64 stopped_ns) {
+  const auto args = arguments_of(r);
+  if (r.orig_rax != probe.nr || args != probe.args) return 0;
   const u64 switches = voluntary_switches(pid, tid);
   if (probe.switches == ~0ull || switches > probe.switches + 1) return 0;
-  const auto from_ms = [](u64 ms) { return static_cast<i32>(ms) < 0 ? 0 : (ms & 0xffffffff) * 1'000'000ull; };
-  u64 timeout_ns = probe.timeout_ns;
-  u64 rest_at = 0;
-  timespec rest{};
-  switch (probe.nr) {
-    case SYS_poll: timeout_ns = from_ms(r.rdx); break;
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait: timeout_ns = from_ms(r.r10); break;
-    case SYS_nanosleep: rest_at = r.rsi; break;
-    case SYS_clock_nanosleep: rest_at = r.r10; break;
-  }
   // With a place for the time left the kernel has written it there: exact.
-  if (rest_at != 0 && read_memory(pid, rest_at, &rest, sizeof rest)) return monotonic_ns() + to_ns(rest);
-  return timeout_ns == 0 ? 0 : probe.slept_since_ns + timeout_ns;
+  const TimedWait& wait = probe.wait;
+  const u64 rest_at = wait.rest_replaces ? args[wait.argument] : wait.rest_at ? args[*wait.rest_at] : 0;
+  u64 rest[2] = {};
+  if (rest_at != 0 && read_memory(pid, rest_at, rest, sizeof rest))
+    return stopped_ns + rest[0] * 1'000'000'000ull + rest[1] * (wait.unit == TimedWait::Unit::timeval ? 1'000 : 1);
+  return probe.slept_since_ns + probe.time_ns;
 }
 
 }  // namespace omig::host

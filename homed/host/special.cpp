@@ -151,6 +151,14 @@ bool Visit::special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_no
   return true;
 }
 
+// The first thread can be sent to as long as the process lives.
+bool Visit::lives(const Guest& guest, i32 home_tid) {
+  const std::lock_guard lock(mutex_);
+  const auto found =
+      std::ranges::find_if(guest.threads, [&](const auto& item) { return item.second->home_tid == home_tid; });
+  return home_tid == guest.home_pid || (found != guest.threads.end() && !has_ended(guest.pid, found->first));
+}
+
 // Signals to oneself stay here, so that they are there before the call returns (raise, abort, pthread_kill).
 bool Visit::special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n) {
   const Guest& guest = *t->guest;
@@ -161,6 +169,11 @@ bool Visit::special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_no
   const i32 target = static_cast<i32>(by_thread ? args[1] : args[0]);
   const int signal = static_cast<i32>(by_thread ? args[2] : args[1]);
   if (by_thread && static_cast<i32>(args[0]) != guest.home_pid) return false;
+  // Whoever has joined a thread finds it gone, though its deputy may live for a moment.
+  if (by_thread && signal >= 0 && signal <= 64 && !lives(guest, target)) {
+    answer(n.id, -ESRCH);
+    return true;
+  }
   if (signal <= 0 || signal > 64 || signal == SIGKILL) return false;
   std::shared_ptr<GuestThread> receiver;
   {
@@ -215,7 +228,7 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
     answer(n.id, stat_result);
     return true;
   }
-  memcpy(&st, output.data() + sizeof(u32), std::min(sizeof st, output.size() - sizeof(u32)));
+  memcpy(&st, output.data(), sizeof st);
   const long mode = is_private ? O_RDONLY : home_call(*t, SYS_fcntl, {static_cast<u64>(fd), F_GETFL});
   if (!S_ISREG(st.st_mode) || (!is_private && (mode < 0 || (mode & O_ACCMODE) != O_RDONLY))) {
     end_call(*t);
@@ -240,7 +253,7 @@ bool Visit::special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_no
       }
       break;
     }
-    ok = pwrite(file.get(), output.data() + sizeof(u32), static_cast<size_t>(got), static_cast<off_t>(at)) == got;
+    ok = pwrite(file.get(), output.data(), static_cast<size_t>(got), static_cast<off_t>(at)) == got;
     at += static_cast<u64>(got);
   }
   if (ok) pin_file(*t, n, st, file.get());
@@ -406,6 +419,10 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
       resume(*t);
     });
   };
+  if (thread && (flags & (CLONE_SIGHAND | CLONE_VM)) != (CLONE_SIGHAND | CLONE_VM)) {
+    refuse(-EINVAL);  // as the kernel would, before home has made a thread for it
+    return;
+  }
   // One that vfork makes executes a program, and uses the memory as long as its parent stands still.
   const bool shares_memory = !thread && (flags & CLONE_VFORK) == 0 && !t->guest->segments.empty();
   if ((flags & kNeverAway) != 0 || shares_oddly || shares_memory) {
@@ -470,8 +487,9 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
     user_regs_struct regs{};
     t->in_trace_stop = false;
     if (!get_registers(t->tid, &regs)) return;
+    regs.rdi = flags & ~u64{CLONE_UNTRACED};  // nobody here runs without its tracer
     if (!thread) {
-      regs.rdi = (flags & ~0xffull) | CLONE_PARENT;
+      regs.rdi = (regs.rdi & ~0xffull) | CLONE_PARENT;
       if (nr != SYS_clone) {
         regs.orig_rax = SYS_clone;
         regs.rsi = regs.rdx = regs.r10 = regs.r8 = 0;
@@ -479,9 +497,10 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
     }
     get_mask(t->tid, &birth->sigmask);
     set_mask(t->tid, ~0ull);
+    birth->flags = regs.rdi;
     t->birth = std::move(birth);
     set_registers(t->tid, regs);
-    resume(*t);
+    resume_birth(*t);
   });
   Patience patience(kBornTimeout);
   patience.until([&](milliseconds slice) { return born.wait_for(slice) == std::future_status::ready; });

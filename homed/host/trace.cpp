@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "homed/host/proc.h"
+#include "lib/base/scheduling.h"
 #include "lib/image/sigframe.h"
 #include "lib/link/peer.h"
 
@@ -79,6 +80,9 @@ bool capture_thread(pid_t tid, image::Thread* thread) {
   }
   const std::string name = read_file(fmt::format("/proc/{}/comm", tid));
   memcpy(thread->name, name.data(), std::min(name.find_last_not_of('\n') + 1, sizeof thread->name - 1));
+  const Scheduling scheduling = scheduling_of(tid);
+  thread->nice = static_cast<std::int16_t>(scheduling.nice);
+  thread->policy = static_cast<u16>(scheduling.policy);
   return true;
 }
 
@@ -95,15 +99,27 @@ bool in_engine(const user_regs_struct& regs) { return regs.rip >= kEngineBase &&
 
 namespace {
 
-// A wait that was interrupted twice shows restart_syscall's number; the real one is in the code, `mov $nr,%eax;
-// syscall`.
+// A futex wait with a time-out, which is what is called most by `syscall(SYS_futex, ...)`.
+bool looks_like_futex_wait(pid_t pid, const user_regs_struct& regs) {
+  constexpr u64 kWait = 0, kWaitBitset = 9, kFlags = 128 | 256;  // private, real time
+  const u64 op = regs.rsi & ~kFlags;
+  timespec timeout{};
+  return regs.rdi != 0 && regs.rdi % 4 == 0 && (op == kWait || op == kWaitBitset) && regs.r10 != 0 &&
+         read_memory(pid, regs.r10, &timeout, sizeof timeout) && timeout.tv_sec >= 0 && timeout.tv_nsec >= 0 &&
+         timeout.tv_nsec < 1'000'000'000;
+}
+
+// A wait that was interrupted twice shows restart_syscall's number. The real one is in the code, `mov $nr,%eax;
+// syscall`, or, where the C library's syscall() has got it as an argument, only its other arguments tell.
 u64 real_number(pid_t pid, const user_regs_struct& regs) {
   if (regs.orig_rax != SYS_restart_syscall) return regs.orig_rax;
   u8 code[7];
   u32 number = 0;
-  if (!read_memory(pid, regs.rip - sizeof code, code, sizeof code) || code[0] != 0xb8) return SYS_restart_syscall;
-  memcpy(&number, code + 1, sizeof number);
-  return number;
+  if (read_memory(pid, regs.rip - sizeof code, code, sizeof code) && code[0] == 0xb8) {
+    memcpy(&number, code + 1, sizeof number);
+    return number;
+  }
+  return looks_like_futex_wait(pid, regs) ? SYS_futex : SYS_restart_syscall;
 }
 
 }  // namespace
@@ -326,32 +342,6 @@ std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared) {
     pending.tid = shared ? 0 : home_tid;
     memcpy(pending.siginfo, &info, sizeof info);
     result.push_back(pending);
-  }
-}
-
-bool wait_for_the_rest(image::Thread* thread, u64 now_ns, u64 rest_at, Rest* rest) {
-  if (thread->sleep_deadline_ns == 0) return false;
-  user_regs_struct& r = thread->regs;
-  const u64 left_ns = thread->sleep_deadline_ns > now_ns ? thread->sleep_deadline_ns - now_ns : 0;
-  const u64 left_ms = (left_ns + 999'999) / 1'000'000;
-  rest->seconds = left_ns / 1'000'000'000;
-  rest->nanoseconds = left_ns % 1'000'000'000;
-  switch (r.rax) {
-    case SYS_poll: r.rdx = left_ms; return false;
-    case SYS_epoll_wait:
-    case SYS_epoll_pwait: r.r10 = left_ms; return false;
-    case SYS_nanosleep: rest->original = std::exchange(r.rdi, rest_at); return true;
-    case SYS_clock_nanosleep: rest->original = std::exchange(r.rdx, rest_at); return true;
-    default: return false;
-  }
-}
-
-void forget_the_rest(pid_t pid, image::Thread* thread) {
-  for (auto* pointer : {&thread->regs.rdi, &thread->regs.rdx}) {
-    const bool ours =
-        *pointer >= kSlotsAddress && *pointer < kEngineEnd && *pointer % kSlotWindow == kSlotRest % kSlotWindow;
-    Rest rest;
-    if (ours && read_memory(pid, *pointer, &rest, sizeof rest)) *pointer = rest.original;
   }
 }
 

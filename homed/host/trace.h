@@ -79,17 +79,6 @@ EngineHead load_engine_head(const std::string& engine_path);
 // Signals that wait for one stopped thread (home_tid names it) or, `shared`, for its process.
 std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared);
 
-// Where, in a slot's block page, the rest of a sleep lies that goes on at home.
-struct Rest {
-  u64 seconds = 0, nanoseconds = 0;
-  u64 original = 0;  // the program's own pointer, whose place in the registers `rest_at` has taken
-};
-// Makes a thread that issues its interrupted wait again wait only until its deadline. True: `rest` is to be stored at
-// `rest_at`.
-bool wait_for_the_rest(image::Thread* thread, u64 now_ns, u64 rest_at, Rest* rest);
-// The reverse, when it leaves home again: the program's own pointer back into the registers.
-void forget_the_rest(pid_t pid, image::Thread* thread);
-
 // The XSAVE image and registers of a thread as a frame for rt_sigreturn, to be placed at `at`.
 std::vector<u8> make_signal_frame(const image::Thread& thread, u64 at);
 

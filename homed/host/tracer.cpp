@@ -26,14 +26,21 @@
 namespace omig::host {
 namespace {
 
-constexpr std::chrono::milliseconds kGuestFreezeLimit{2000};
-
 bool closed_by_deputy(int link) {
   pollfd wait{link, POLLRDHUP, 0};
   return poll(&wait, 1, 0) > 0 && wait.revents != 0;
 }
 
 constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
+
+// A birth's call has arguments of ours; the program must find its own.
+void give_back_arguments(user_regs_struct* regs, const std::array<u64, 6>& args) {
+  regs->rdi = args[0];
+  regs->rsi = args[1];
+  regs->rdx = args[2];
+  regs->r10 = args[3];
+  regs->r8 = args[4];
+}
 
 bool is_stop_signal(int signal) {
   return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
@@ -115,6 +122,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->guard_last = ear.hello.guard_last;
   guest->ear = std::move(ear.fd);
   guest->home_uid = options_.home_uid;
+  guest->job = options_.job;
   guest->command = image.threads.front().name;
   for (size_t i = 0; i < links.size(); ++i) {
     auto t = std::make_shared<GuestThread>();
@@ -164,7 +172,8 @@ void Visit::run() {
   start_ear(first);
   // A former host has silenced the ear for the move; a signalfd at home keeps its signals.
   ear_frame(*first, wire::Type::exclude, ++first->ear_seq, &first->ear_excluded, sizeof first->ear_excluded);
-  for (auto& [tid, t] : first->threads) resume(*t);
+  for (auto& [tid, t] : first->threads)
+    if (!resume_wait_here(*t)) resume(*t);
   const auto over = [this] {
     const std::lock_guard lock(mutex_);
     return guests_.empty();
@@ -254,14 +263,7 @@ void Visit::on_event_stop(GuestThread& t, int signal) {
     return;
   }
   t.group_stopped = false;
-  if (t.birth) {  // a freeze came just before fork or clone: they refuse to start then (-ERESTARTNOINTR), so once more
-    user_regs_struct regs{};
-    if (get_registers(t.tid, &regs) && static_cast<long>(regs.rax) == -513) {
-      regs.rax = regs.orig_rax;
-      regs.rip -= 2;
-      regs.orig_rax = ~0ull;
-      set_registers(t.tid, regs);
-    }
+  if (t.birth) {  // it is about to fork or clone once more: the stop that follows is the freeze
     resume(t);
     return;
   }
@@ -301,20 +303,69 @@ void Visit::on_seccomp_stop(GuestThread& t) {
     ptrace(PTRACE_SYSCALL, t.tid, 0, 0);
     return;
   }
-  if (t.birth) {  // the same call again, everything is arranged
-    resume(t);
-    return;
-  }
   user_regs_struct regs{};
   if (!get_registers(t.tid, &regs)) return;
+  if (t.birth && regs.orig_rax == SYS_clone && regs.rdi == t.birth->flags) {  // once more, everything is arranged
+    resume_birth(t);
+    return;
+  }
+  if (t.birth) drop_birth(t, &regs);  // the code was changed under its feet
   t.in_trace_stop = true;
   const std::array<u64, 6> args{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9};
   auto self = find_thread(t.tid);
   std::thread([this, self, nr = regs.orig_rax, args] { birth_job(self, nr, args); }).detach();
 }
 
+// A birth shows itself by its event; a call that ends without one has made nobody.
+void Visit::resume_birth(GuestThread& t) {
+  t.stopped = false;
+  t.frozen = false;
+  ptrace(PTRACE_SYSCALL, t.tid, 0, 0);
+}
+
+// fork or clone has ended without a child. True: it is issued again, for a freeze came just before it: it refuses to
+// start then (-ERESTARTNOINTR). Otherwise what was arranged must not be left to the next call: that may be another one,
+// which nobody has looked at. Home has a child already; it ends without a word.
+bool Visit::end_birth(GuestThread& t) {
+  user_regs_struct regs{};
+  if (!get_registers(t.tid, &regs)) return false;
+  if (static_cast<long>(regs.rax) == -513) {
+    regs.rax = regs.orig_rax;
+    regs.rip -= 2;
+    regs.orig_rax = ~0ull;
+    set_registers(t.tid, regs);
+    resume(t);
+    return true;
+  }
+  fmt::print(stderr, "omig-host: {}: the kernel refuses a child here: {}\n", t.guest->home_pid,
+             strerror(static_cast<int>(-static_cast<long>(regs.rax))));
+  drop_birth(t, &regs);
+  return false;
+}
+
+void Visit::drop_birth(GuestThread& t, user_regs_struct* regs) {
+  const std::unique_ptr<GuestThread::Birth> birth = std::move(t.birth);
+  set_mask(t.tid, birth->sigmask);
+  if (!birth->thread) give_back_arguments(regs, birth->original_args);
+  set_registers(t.tid, *regs);
+  const u64 status = 0;
+  send_frame(birth->link->fd.get(), birth->thread ? wire::Type::exit_thread : wire::Type::exit_group, first_seq() + 1,
+             &status, sizeof status);
+  birth->born->set_value(false);
+}
+
 void Visit::on_syscall_exit(GuestThread& t) {
   user_regs_struct regs{};
+  if (t.birth && end_birth(t)) return;
+  if (t.rest_call.active) {
+    if (at_entry_of_call(t.tid)) {
+      if (t.guest->freezing) ptrace(PTRACE_INTERRUPT, t.tid, 0, 0);  // this stop has used up the freeze's
+      t.stopped = false;
+      ptrace(PTRACE_SYSCALL, t.tid, 0, 0);
+      return;
+    }
+    if (get_registers(t.tid, &regs)) end_wait_here(t, &regs);
+  }
   siginfo_t info{};
   const u64 at = std::exchange(t.siginfo_at, 0);
   if (at != 0 && get_registers(t.tid, &regs) && static_cast<long>(regs.rax) > 0 &&
@@ -368,11 +419,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   if (!birth->thread) {
     for (const pid_t tid : {child, parent.tid}) {
       if (!get_registers(tid, &regs)) continue;
-      regs.rdi = birth->original_args[0];
-      regs.rsi = birth->original_args[1];
-      regs.rdx = birth->original_args[2];
-      regs.r10 = birth->original_args[3];
-      regs.r8 = birth->original_args[4];
+      give_back_arguments(&regs, birth->original_args);
       set_registers(tid, regs);
     }
   }
@@ -401,6 +448,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn->header.account = account_of_child(parent.guest->header.account, parent.guest->home_pid);
       newborn->command = parent.guest->command;
       newborn->home_uid = parent.guest->home_uid;
+      newborn->job = parent.guest->job;
       newborn->home_dirty = parent.guest->home_dirty;
       if (birth->vfork) {
         newborn->vfork_parent = parent.guest->pid;
@@ -503,91 +551,6 @@ void Visit::let_go(Guest& guest) {
   if (!guest.over || !guest.ear_over) return;
   threads.swap(guest.threads);
   ended.swap(guest.ended);
-}
-
-bool Visit::freeze(Guest& guest, std::string* reason) {
-  constexpr const char* kStopped = "it is stopped by a signal; continue it first (kill -CONT)";
-  {
-    const std::lock_guard lock(mutex_);
-    if (guest.vfork_children > 0) {
-      *reason = "busy: vfork in progress, try again";
-      return false;
-    }
-    for (auto& [tid, t] : guest.threads) {
-      if (t->group_stopped) {
-        *reason = kStopped;
-        return false;
-      }
-      if (t->restart_at_home && t->in_call) {
-        *reason = "busy: it sleeps in a call that began before it left home, try again when that ends";
-        return false;
-      }
-    }
-    guest.freezing = true;
-  }
-  const auto deadline = SteadyClock::now() + kGuestFreezeLimit;
-  std::vector<pid_t> interrupted;
-  for (;;) {
-    bool all = true, stopped = false;
-    {
-      const std::lock_guard lock(mutex_);
-      if (guest.ending || guest.threads.empty()) {
-        *reason = "it ended";
-        guest.freezing = false;
-        return false;
-      }
-      for (auto& [tid, t] : guest.threads) {
-        if (t->frozen) continue;
-        all = false;
-        stopped = stopped || t->group_stopped;
-        if (std::find(interrupted.begin(), interrupted.end(), tid) == interrupted.end()) {
-          ptrace(PTRACE_INTERRUPT, tid, 0, 0);
-          interrupted.push_back(tid);
-        }
-        if (t->in_call && t->abortable && !t->aborting) kick(*t);
-      }
-      for (auto& [pid, other] : guests_) all = all && !(other.get() == &guest && guest.vfork_children > 0);
-    }
-    if (all) return true;
-    if (stopped) {
-      *reason = kStopped;
-      unfreeze(guest);
-      return false;
-    }
-    if (SteadyClock::now() > deadline) break;
-    pump(5);
-  }
-  *reason = "busy: it does not stop now (a call at home cannot be interrupted), try again";
-  unfreeze(guest);
-  return false;
-}
-
-void Visit::unfreeze(Guest& guest) {
-  std::vector<std::shared_ptr<GuestThread>> frozen;
-  {
-    const std::lock_guard lock(mutex_);
-    guest.freezing = false;
-    for (auto& [tid, t] : guest.threads) {
-      if (t->frozen) frozen.push_back(t);
-    }
-  }
-  for (const auto& t : frozen) {
-    if (t->fatal.si_signo != 0) {  // its death could not be taken home
-      guest.dies_here = true;
-      siginfo_t info = std::exchange(t->fatal, siginfo_t{});
-      encode_siginfo(&info);
-      syscall(SYS_rt_tgsigqueueinfo, guest.pid, t->tid, info.si_signo, &info);
-    }
-    // What the freeze alone interrupted is issued again (the kernel itself restarts all but these).
-    user_regs_struct regs{};
-    if (get_registers(t->tid, &regs) && static_cast<long>(regs.rax) == -EINTR && regs.orig_rax == SYS_rt_sigtimedwait) {
-      regs.rax = regs.orig_rax;
-      regs.rip -= 2;
-      regs.orig_rax = ~0ull;
-      set_registers(t->tid, regs);
-    }
-    resume(*t);
-  }
 }
 
 }  // namespace omig::host

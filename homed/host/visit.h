@@ -42,6 +42,7 @@
 #include "homed/host/segments.h"
 #include "homed/host/source.h"
 #include "homed/host/usage.h"
+#include "lib/base/scheduling.h"
 #include "lib/syscalls/marshal.h"
 
 namespace omig::host {
@@ -79,6 +80,12 @@ struct GuestThread {
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC here; the next call with these arguments is its rest
   std::array<u64, 4> sleep_call{};
   bool restart_at_home = false;
+  std::optional<SleepProbe> probe;  // a wait in the kernel here, as a freeze found it
+  struct {
+    bool active = false;  // the register has our pointer to the rest instead of the program's
+    u32 argument = 0;
+    u64 original = 0;
+  } rest_call;
   // A move cut this call short: it is issued again from `reissue_rip`, and a signal that comes first ends it
   // (CutShort).
   CutCall cut;
@@ -102,6 +109,7 @@ struct GuestThread {
     bool thread = false;
     bool vfork = false;
     std::array<u64, 6> original_args{};
+    u64 flags = 0;  // clone's, as they were arranged
     u64 sigmask = 0;
     std::shared_ptr<std::promise<bool>> born;
   };
@@ -117,6 +125,7 @@ struct Guest {
   std::mutex ear_mutex;  // writes to the ear's link
   u64 ear_excluded = 0;
   u64 ear_seq = 0;
+  u32 signals_seen = 0;  // seq of the last signal that the ear has sent: queued here
   std::map<u64, std::shared_ptr<std::promise<void>>> ear_acks;
   i32 ear_tid = 0;  // at home
   u32 guard_first = 0, guard_last = 0;
@@ -131,6 +140,7 @@ struct Guest {
   std::set<i32> segment_fds;  // under mutex_: home's descriptors of segments' files
   image::Header header;       // mm, auxv, limits as they were
   std::string command;
+  std::string job;  // under mutex_: what its user said of it (lib/cluster/job.h); its node's homed reads it
   CpuMeter cpu;
   SteadyClock::time_point since = SteadyClock::now();
   std::atomic<u64> calls = 0;
@@ -158,6 +168,7 @@ struct VisitOptions {
   ClusterKey key{};
   std::string home_name;
   u32 home_uid = 0;             // the program's user at home
+  std::string job;              // Guest::job of the one that arrives
   u32 moves = 0;                // how often it has moved, this arrival included
   i64 monotonic_offset_ns = 0;  // home's clock minus ours
   i64 boottime_offset_ns = 0;
@@ -190,6 +201,9 @@ class Visit {
   void on_syscall_exit(GuestThread& t);
   void on_birth_event(GuestThread& parent, int event);
   void bind_child(GuestThread& parent, pid_t child);
+  void resume_birth(GuestThread& t);
+  bool end_birth(GuestThread& t);
+  void drop_birth(GuestThread& t, user_regs_struct* regs);
   void finish_guest(std::shared_ptr<Guest> guest, int status, const image::CpuTime& used);
   void let_go(Guest& guest);
   void resume(GuestThread& t, int signal = 0);
@@ -202,8 +216,12 @@ class Visit {
   void start_ear(std::shared_ptr<Guest> guest);
   void ear_loop(std::shared_ptr<Guest> guest);
   void deliver_process(Guest& guest, const std::vector<siginfo_t>& together);
+  void await_signals(Guest& guest, u32 sent);  // wire::Reply::signals; 0: nothing to wait for
   std::shared_ptr<GuestThread> queue_process(Guest& guest, const siginfo_t& info);
   void deliver_thread(GuestThread& t, siginfo_t info);
+  std::shared_ptr<GuestThread> thread_in_slot(const Guest& guest, u32 slot);
+  void fetch_directed(Guest& guest, i32 home_tid, u64 pending);
+  void schedule(Guest& guest, i32 home_tid, const Scheduling& as_at_home);
   void on_signal_stop(GuestThread& t, int signal);
   bool dies_at_home(const GuestThread& t, int signal);
   int stop_instead(GuestThread& t, int signal);
@@ -225,6 +243,8 @@ class Visit {
   struct WorkerBuffers {
     syscalls::Prepared call;
     ReplyStream reply;
+    u64 time_over_ns = 0;    // the call is to end then
+    bool timed_out = false;  // and was cut for that
   };
   void serve(const seccomp_notif& n, WorkerBuffers& buffers);
   void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
@@ -239,12 +259,20 @@ class Visit {
   void answer(u64 notification, i64 value);
   void answer_continue(u64 notification);
   void deputy_gone(Guest& guest);
-  void adjust_sleep(GuestThread& t, const seccomp_notif& n, u64 args[6], WorkerBuffers& buffers);
-  void remember_sleep(GuestThread& t, const seccomp_notif& n);
+  bool end_in_time(GuestThread& t, WorkerBuffers& buffers);
   // A call with plain numbers (and optional input bytes behind relocations) for our own purposes.
   long home_call(GuestThread& t, u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {},
                  std::span<const wire::Reloc> relocs = {}, std::span<const wire::Out> outs = {},
                  std::vector<u8>* output = nullptr);
+
+  // waits.cpp
+  void remember_wait(GuestThread& t, const seccomp_notif& n, const wire::Reply& reply);
+  u64 wait_the_rest(GuestThread& t, const seccomp_notif& n, syscalls::Prepared& prepared);
+  u64 home_socket_time_ns(GuestThread& t, u64 fd, int option);
+  void probe_waits(Guest& guest);  // mutex_ held
+  void note_wait_here(GuestThread& t, const user_regs_struct& stop);
+  bool resume_wait_here(GuestThread& t);
+  bool end_wait_here(GuestThread& t, user_regs_struct* regs);
 
   // special.cpp: true when it has answered; false: forward it like any other.
   bool special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row, u64 args[6],
@@ -254,6 +282,7 @@ class Visit {
   bool has_file_segment(const Guest& guest) const;  // files_mutex held
   void note_opened(GuestThread& t, u32 nr, i64 fd);
   bool special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool lives(const Guest& guest, i32 home_tid);  // a thread of it, by its number at home
   bool special_kill(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   void pin_file(GuestThread& t, const seccomp_notif& n, const struct stat& home_file, int copy);
   bool special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
@@ -304,6 +333,7 @@ class Visit {
   std::mutex moves_mutex_;
   std::mutex fork_mutex_;
   std::mutex mutex_;
+  std::condition_variable signals_came_;
   std::unordered_map<pid_t, std::shared_ptr<GuestThread>> threads_;
   std::map<i32, std::shared_ptr<Guest>> guests_;
   std::map<pid_t, int> unclaimed_stops_;  // children whose first stop came before their parent's event
@@ -331,6 +361,7 @@ class GuestMemory final : public syscalls::Memory {
   pid_t pid_;
 };
 
+bool at_entry_of_call(pid_t tid);     // a syscall stop: whether the call is yet to begin
 timespec time_left(u64 deadline_ns);  // until then on CLOCK_MONOTONIC here; nothing when it is over
 
 // siginfo codes the kernel refuses from others travel encoded (SIGNALS.md R0).

@@ -41,9 +41,10 @@ std::string find_binary(std::string_view name) {
   }
   const std::string own = own_directory();
   if (!own.empty()) {
-    // The build tree keeps every binary in its room's folder; ours may be one or two levels below the root.
+    // The build tree keeps every binary in its room's folder; ours may be one or two levels below the root. Installed,
+    // omctl is in PREFIX/bin and all others are in PREFIX/lib/omig.
     for (const char* up : {"/..", "/../.."}) {
-      for (const char* room : {"/preload", "/homed/host", "/homed", "/tools", "/tools/omctl"}) {
+      for (const char* room : {"/preload", "/homed/host", "/homed", "/tools", "/tools/omctl", "/lib/omig", "/bin"}) {
         const std::string path = own + up + room + leaf;
         if (!usable(path)) continue;
         char resolved[PATH_MAX];

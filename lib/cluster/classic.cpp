@@ -32,7 +32,9 @@ std::vector<NodeLoad> a_few(std::vector<NodeLoad> known, u64 seed) {
 const Candidate* longest_running(const PlacementState& state) {
   const Candidate* longest = nullptr;
   for (const Candidate& c : state.running) {
-    if (!c.movable || c.held || c.age_ms < kMinAge_ms || c.resident_ms < kMinAge_ms) continue;
+    if (!c.movable || c.locked || (c.kind == JobKind::io && !c.away) || c.held || c.age_ms < kMinAge_ms ||
+        c.resident_ms < kMinAge_ms)
+      continue;
     if (longest == nullptr || c.age_ms > longest->age_ms) longest = &c;
   }
   return longest;

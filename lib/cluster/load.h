@@ -23,6 +23,8 @@ struct NodeLoad {
   double coming = 0;    // new processes that started there per second, lately
   u64 free_bytes = 0;   // net of reservations
   u64 total_bytes = 0;
+  u64 real_free_bytes = 0;  // not even the page cache's; for people only
+  double utilisation = 0;   // of its CPUs, 0..1: what was used in the last second; for people only
   bool accepts = true;  // takes guests that the scheduler sends
 
   double load() const { return runnable + held + reserved; }

@@ -11,9 +11,7 @@ namespace omig::cluster {
 
 namespace {
 
-constexpr i64 kMinAge_ms = 250;  // a child that will end at once is not worth a move
 constexpr u32 kMinSamples = 2;
-constexpr double kMinDemand = 0.5;
 constexpr i64 kMinResidence_ms = 1'500;  // at a node it has come to; doubled by every further move
 constexpr i64 kMaxResidence_ms = 60'000;
 constexpr double kMargin = 0.05;         // of the source's relief, kept as hysteresis
@@ -21,8 +19,9 @@ constexpr double kUnknownPenalty = 1.1;  // nobody knows yet how much it calls h
 constexpr double kLeastPenalty = 1.01;   // a tie is no reason to leave
 constexpr double kMostPenalty = 3;
 constexpr double kCall_s = 200e-6;  // a forwarded call, over a call at home
-constexpr double kQuiet_per_s = 200;
-constexpr double kHorizon_s = 4;         // of starts at a target count as if they were there already
+constexpr double kByte_s = 8e-9;    // each byte that it reads or writes, over the network
+constexpr double kQuiet = 0.04;     // of its time spent with that: a guest that does no more does not miss its home
+constexpr double kHorizon_s = 4;    // of starts at a target count as if they were there already
 constexpr double kMemoryReserve = 0.05;  // of a target's memory stays free
 constexpr double kMoveFixed_s = 0.005;
 constexpr double kMoveBytes_per_s = 1e9;
@@ -32,28 +31,18 @@ constexpr double kMoveBytes_per_s = 1e9;
 // for it.
 double lasting_load(const NodeLoad& n) { return n.load() + n.coming * kHorizon_s; }
 
+// Seconds a second that its calls take longer away than at home.
+double waits_away(const Candidate& c) {
+  if (c.kind == JobKind::cpu) return 0;
+  if (c.kind == JobKind::io) return kMostPenalty - 1;
+  return c.calls_per_s * kCall_s + c.bytes_per_s * kByte_s;
+}
+// A guest that waits for its home more than it computes looks idle where it is; it is none the less badly placed.
+bool misses_home(const Candidate& c) { return c.away && waits_away(c) > kQuiet; }
+
 bool worthwhile(double relief, double cost, double penalty) { return relief * (1 - kMargin) > cost * penalty; }
 
-i64 residence_needed_ms(const Candidate& c) {
-  if (c.moves == 0) return 0;
-  i64 needed = kMinResidence_ms;
-  for (u32 i = 1; i < c.moves && needed < kMaxResidence_ms; ++i) needed *= 2;
-  return std::min(needed, kMaxResidence_ms);
-}
-
-bool ripe(const Candidate& c) {
-  if (!c.started) return c.movable;  // nothing has to be known of it, and it costs nothing
-  return c.movable && !c.held && c.age_ms >= kMinAge_ms && c.samples >= kMinSamples && c.demand >= kMinDemand &&
-         c.resident_ms >= residence_needed_ms(c);
-}
-
-// Seconds of slowness saved over the process' expected remaining time (as long as it has lived: lifetimes are
-// heavy-tailed; the youngest have a second or more before them on average), less the charge for the move itself.
-double gain_of(const Candidate& c, double relief, double cost, double penalty, double link_wait_s, double charge) {
-  const double expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 1.0, 10.0);
-  const double bytes = c.started ? static_cast<double>(c.rss_bytes) : 0;
-  return (relief - penalty * cost) * expected_s - charge * (kMoveFixed_s + bytes / kMoveBytes_per_s + link_wait_s);
-}
+bool ripe(const Candidate& c) { return unripe(c) == Unripe::no; }
 
 struct Best {
   double gain = 0;
@@ -69,18 +58,13 @@ struct Weigh {
   const Policy& policy;
 
   void consider(const Candidate& c, NodeLoad& target, Best& best) const {
-    const NodeLoad& self = state.self;
-    if (target.id == self.id || !has_memory(target, c.rss_bytes)) return;
-    const double w = std::max(c.demand, 0.1);
-    const double relief = relief_of_removing(self.load(), w, self.cpus, self.speed);
-    const double cost = cost_of_adding(c.started ? lasting_load(target) : target.load(), w, target.cpus, target.speed);
-    const double penalty = penalty_of(c, target.id);
-    if (!worthwhile(relief, cost, penalty)) return;
-    const double gain = gain_of(c, relief, cost, penalty, state.link_wait_s, policy.charge);
+    const Judgement judged = judge(state, c, target, policy);
+    if (judged.verdict != Judgement::Verdict::move) return;
+    const double gain = judged.move.gain;
     // Ties between equal targets must not fall the same way on every node.
     const u64 tie = mix(seed ^ (u64{target.id} << 32) ^ static_cast<u32>(c.pid));
-    if (gain <= 0 || (best.candidate != nullptr && std::pair(gain, tie) <= std::pair(best.gain, best.tie))) return;
-    best = {gain, tie, &c, &target, {c.pid, c.home_id, target.id, w, c.rss_bytes, relief, penalty}};
+    if (best.candidate != nullptr && std::pair(gain, tie) <= std::pair(best.gain, best.tie)) return;
+    best = {gain, tie, &c, &target, judged.move};
   }
 };
 
@@ -109,10 +93,55 @@ std::vector<MoveDecision> choose(PlacementState state, u64 seed, u32 limit, cons
 
 }  // namespace
 
+i64 residence_needed_ms(const Candidate& c) {
+  if (c.moves == 0) return 0;
+  i64 needed = kMinResidence_ms;
+  for (u32 i = 1; i < c.moves && needed < kMaxResidence_ms; ++i) needed *= 2;
+  return std::min(needed, kMaxResidence_ms);
+}
+
+Unripe unripe(const Candidate& c) {
+  if (!c.movable) return Unripe::not_movable;
+  if (c.locked) return Unripe::locked;
+  if (c.kind == JobKind::io && !c.away) return Unripe::io_bound;
+  if (c.interactive) return Unripe::interactive;
+  if (!c.started) return Unripe::no;  // nothing has to be known of it, and it costs nothing
+  if (c.held) return Unripe::held;
+  if (c.age_ms < kMinAge_ms) return Unripe::too_young;
+  if (c.samples < kMinSamples) return Unripe::unmeasured;
+  if (c.demand < kMinDemand && !misses_home(c)) return Unripe::idle;
+  return c.resident_ms < residence_needed_ms(c) ? Unripe::just_came : Unripe::no;
+}
+
+// The gain: seconds of slowness saved over the process' expected remaining time (as long as it has lived: lifetimes are
+// heavy-tailed; the youngest have a second or more before them on average), less the charge for the move itself.
+Judgement judge(const PlacementState& state, const Candidate& c, const NodeLoad& target, const Policy& policy) {
+  using Verdict = Judgement::Verdict;
+  const NodeLoad& self = state.self;
+  const double w = std::max(c.demand, 0.1);
+  const double bytes = c.started ? static_cast<double>(c.rss_bytes) : 0;
+  Judgement judged{Verdict::here_already, {c.pid, c.home_id, target.id, w, c.rss_bytes}};
+  if (target.id == self.id) return judged;
+  MoveDecision& m = judged.move;
+  m.relief = relief_of_removing(self.load(), w, self.cpus, self.speed);
+  m.cost = cost_of_adding(c.started ? lasting_load(target) : target.load(), w, target.cpus, target.speed);
+  m.penalty = penalty_of(c, target.id);
+  m.expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 1.0, 10.0);
+  m.charge_s = policy.charge * (kMoveFixed_s + bytes / kMoveBytes_per_s + state.link_wait_s);
+  m.gain = (m.relief - m.penalty * m.cost) * m.expected_s - m.charge_s;
+  const bool astray = c.kind == JobKind::io && target.id != c.home_id;
+  judged.verdict = !has_memory(target, c.rss_bytes)           ? Verdict::no_memory
+                   : astray                                   ? Verdict::no_better
+                   : !worthwhile(m.relief, m.cost, m.penalty) ? Verdict::no_better
+                   : m.gain <= 0                              ? Verdict::not_worth_it
+                                                              : Verdict::move;
+  return judged;
+}
+
 double penalty_of(const Candidate& c, u32 target_id) {
-  const double away = std::clamp(1 + c.calls_per_s * kCall_s, kLeastPenalty, kMostPenalty);
-  if (target_id != c.home_id) return c.calls_known ? away : std::max(away, kUnknownPenalty);
-  return c.calls_per_s > kQuiet_per_s ? 1 / away : 1.0;  // a quiet guest has no reason to prefer home
+  const double away = std::clamp(1 + waits_away(c), kLeastPenalty, kMostPenalty);
+  if (target_id != c.home_id) return c.calls_known || c.kind != JobKind::none ? away : std::max(away, kUnknownPenalty);
+  return waits_away(c) > kQuiet ? 1 / away : 1.0;
 }
 
 bool has_memory(const NodeLoad& node, u64 bytes) {
@@ -142,13 +171,21 @@ std::vector<MoveDecision> usher(const PlacementState& state, u64 deficit_bytes, 
     // Held before running; among the held the smallest; among the running the smallest that covers, else the largest.
     return std::tuple(!c.held, !c.held && !covers, c.held || covers ? c.rss_bytes : ~c.rss_bytes, c.pid);
   };
+  // A locked one goes nowhere but home, where nobody has to be asked.
+  const auto can_go_to = [&](const Candidate& c, const NodeLoad& target) {
+    return target.id != state.self.id && has_memory(target, c.rss_bytes) && (!c.locked || target.id == c.home_id);
+  };
+  const auto can_go = [&](const Candidate& c) {
+    return c.movable &&
+           (!c.locked || std::ranges::any_of(state.others, [&](const auto& n) { return can_go_to(c, n); }));
+  };
   for (const Candidate& c : state.running)
-    if (c.movable && (victim == nullptr || rank(c) < rank(*victim))) victim = &c;
+    if (can_go(c) && (victim == nullptr || rank(c) < rank(*victim))) victim = &c;
   std::vector<MoveDecision> moves;
   if (victim == nullptr) return moves;
   std::vector<std::tuple<double, u64, u32>> targets;
   for (const NodeLoad& target : state.others) {
-    if (target.id == state.self.id || !has_memory(target, victim->rss_bytes)) continue;
+    if (!can_go_to(*victim, target)) continue;
     const double cost = cost_of_adding(target.load(), victim->demand, target.cpus, target.speed);
     targets.emplace_back(cost * penalty_of(*victim, target.id), mix(seed ^ target.id), target.id);
   }
@@ -165,7 +202,7 @@ std::vector<MoveDecision> usher(const PlacementState& state, u64 deficit_bytes, 
 bool accepts(const NodeLoad& target, const MoveDecision& move) {
   if (!target.accepts || !has_memory(target, move.rss_bytes)) return false;
   if (move.urgent) return true;
-  if (move.own_cpu && target.load() + move.demand > target.cpus) return false;
+  if (move.own_cpu && target.load() + move.demand > std::max(target.cpus, move.demand)) return false;
   const double cost = cost_of_adding(target.load(), move.demand, target.cpus, target.speed);
   return worthwhile(move.relief, cost, move.penalty);
 }

@@ -17,6 +17,7 @@
 #include <span>
 #include <vector>
 
+#include "lib/cluster/job.h"
 #include "lib/cluster/load.h"
 #include "lib/cluster/policy.h"
 
@@ -32,11 +33,16 @@ struct Candidate {
   i64 resident_ms = 0;  // since it came to this node (natives that never left: age)
   u32 moves = 0;        // completed so far
   u64 rss_bytes = 0;
-  double calls_per_s = 0;   // system calls that are, or would be, forwarded
-  bool calls_known = true;  // measured, or remembered of its program
-  bool movable = true;      // not under way, not known to be unable, allowed
-  bool held = false;        // waits here for memory or a CPU
-  bool started = true;      // if not, it has no memory yet that would have to travel
+  double calls_per_s = 0;        // system calls that are, or would be, forwarded
+  double bytes_per_s = 0;        // read and written by them
+  bool calls_known = true;       // measured, or remembered of its program
+  bool movable = true;           // not under way, not known to be unable, allowed
+  bool away = false;             // a guest here
+  bool interactive = false;      // somebody at a terminal waits for it, or it for him
+  bool held = false;             // waits here for memory or a CPU
+  bool started = true;           // if not, it has no memory yet that would have to travel
+  bool locked = false;           // only who asks moves it; but out of a node without memory it goes home
+  JobKind kind = JobKind::none;  // as its user says: cpu: its calls do not count; io: it belongs at home
 };
 
 struct PlacementState {
@@ -58,7 +64,24 @@ struct MoveDecision {
   double penalty = 1;    // factor on what the target loses: > 1 away from home, < 1 towards home
   bool own_cpu = false;  // only if the target has a CPU for it alone
   bool urgent = false;   // for memory: whatever the target's load
+  // Why, for the log: what the target loses, the seconds it is expected to go on, the charge for the move in seconds of
+  // slowness, and what is left.
+  double cost = 0, expected_s = 0, charge_s = 0, gain = 0;
 };
+
+// Is there anything that speaks against moving it at all now, wherever to?
+enum class Unripe : u8 { no, not_movable, locked, io_bound, interactive, held, too_young, unmeasured, idle, just_came };
+Unripe unripe(const Candidate& candidate);
+i64 residence_needed_ms(const Candidate& candidate);
+inline constexpr i64 kMinAge_ms = 250;  // a child that will end at once is not worth a move
+inline constexpr double kMinDemand = 0.5;
+
+// One process, one target: what it would be worth to move it (MoveRule::gain), with the numbers that decide it.
+struct Judgement {
+  enum class Verdict : u8 { move, here_already, no_memory, no_better, not_worth_it } verdict = Verdict::here_already;
+  MoveDecision move;
+};
+Judgement judge(const PlacementState& state, const Candidate& candidate, const NodeLoad& target, const Policy& policy);
 
 std::vector<MoveDecision> decide(const PlacementState& state, u64 seed, const Policy& policy = kOmig);
 

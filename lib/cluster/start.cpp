@@ -16,24 +16,23 @@ constexpr double kNowhere = std::numeric_limits<double>::max();
 constexpr double kNotWorthAWait_s = 0.004;  // about what asking around took
 constexpr double kLongestForMemory_s = 4;
 constexpr u32 kLastOffers = 3;
+constexpr double kAsFast = 1.0001;
 constexpr double kLittle = 1.05;  // a penalty of being away that does not matter
 constexpr double kAsTold = 1.15;  // an offer is good if the target is about as it said
-
-double alone_on(double speed, double w) { return w / speed; }
 
 class Start {
  public:
   Start(const StartView& view, u64 seed, const Policy& policy) : v_(view), seed_(seed), policy_(policy) {
-    fastest_ = v_.home.speed;
-    for (const NodeLoad& n : v_.known) fastest_ = std::max(fastest_, n.speed);
-    for (const NodeLoad& n : v_.answers) fastest_ = std::max(fastest_, n.speed);
+    best_alone_ = alone_at(v_.home);
+    for (const NodeLoad& n : v_.known) best_alone_ = std::min(best_alone_, alone_at(n));
+    for (const NodeLoad& n : v_.answers) best_alone_ = std::min(best_alone_, alone_at(n));
     home_cost_ = cost_at(v_.home);
     at_once_ = home_cost_;
     for (const NodeLoad& n : v_.answers) at_once_ = std::min(at_once_, cost_at(n));
   }
 
   StartStep step() const {
-    const bool free_here = v_.home.load() + v_.job.demand <= v_.home.cpus;
+    const bool free_here = v_.home.load() + v_.job.demand <= std::max(v_.home.cpus, v_.job.demand);
     if (home_cost_ <= ideal()) {
       const u32 roomier = free_here && leaves_easily() ? roomier_node() : 0;
       if (roomier == 0) return {};
@@ -53,6 +52,8 @@ class Start {
   }
 
  private:
+  // What it costs where nobody else is. Less than a CPU (a quota) is a slow one.
+  double alone_at(const NodeLoad& n) const { return slowness(v_.job.demand, n.cpus, n.speed); }
   double cost_at(const NodeLoad& n) const {
     if (!has_memory(n, v_.job.rss_bytes)) return kNowhere;
     return penalty_at(n.id) * cost_of_adding(n.load(), v_.job.demand, n.cpus, n.speed);
@@ -66,7 +67,7 @@ class Start {
     if (v_.asked.size() >= 2) return 0;
     std::tuple best{v_.home.load() - 1, u64{0}, u32{0}};
     for (const NodeLoad& n : v_.known)
-      if (may_ask(n.id) && n.speed >= fastest_ && has_memory(n, v_.job.rss_bytes))
+      if (may_ask(n.id) && alone_at(n) <= best_alone_ * kAsFast && has_memory(n, v_.job.rss_bytes))
         best = std::min(best, std::tuple(n.load(), mix(seed_ ^ n.id), n.id));
     return std::get<2>(best);
   }
@@ -75,7 +76,7 @@ class Start {
     return id == v_.home.id ? 1 : 1 + policy_.calls_cost * (penalty_of(v_.job, id) - 1);
   }
   // A CPU of the fastest kind for it alone, away from home.
-  double ideal() const { return alone_on(fastest_, v_.job.demand) * penalty_at(0); }
+  double ideal() const { return best_alone_ * penalty_at(0); }
 
   MoveDecision offer_to(u32 id, double limit) const {
     MoveDecision offer{v_.job.pid, v_.job.home_id, id, v_.job.demand, v_.job.rss_bytes};
@@ -106,7 +107,7 @@ class Start {
     step.offer.penalty = penalty_at(0);
     step.offer.own_cpu = at_once_ != kNowhere;  // without memory anywhere, a place is enough
     for (const NodeLoad& n : v_.answers)
-      if (alone_on(n.speed, v_.job.demand) * step.offer.penalty < at_once_) step.notes.push_back(n.id);
+      if (alone_at(n) * step.offer.penalty < at_once_) step.notes.push_back(n.id);
     return step;
   }
 
@@ -131,7 +132,7 @@ class Start {
   const StartView& v_;
   u64 seed_;
   const Policy& policy_;
-  double fastest_, home_cost_, at_once_;
+  double best_alone_, home_cost_, at_once_;
 };
 
 }  // namespace

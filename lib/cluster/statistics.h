@@ -14,6 +14,11 @@ struct DecaySettings {
   u32 slow_permille = 975;  // kept per interval
   u32 fast_permille = 926;
 };
+inline constexpr const char* kDecayRange =
+    "a decay has an interval of 100 to 3600000 ms and keeps 0 to 1000 per mille in each";
+inline bool sensible(const DecaySettings& s) {
+  return s.interval_ms >= 100 && s.interval_ms <= 3'600'000 && s.slow_permille <= 1000 && s.fast_permille <= 1000;
+}
 
 class DecayingSum {
  public:

@@ -37,9 +37,12 @@ nlohmann::json to_json(const NodeEntry& e) {
           {"coming", e.coming},
           {"free_bytes", e.free_bytes},
           {"total_bytes", e.total_bytes},
+          {"real_free_bytes", e.real_free_bytes},
+          {"utilisation", e.utilisation},
           {"guests", e.guests},
           {"away", e.away},
-          {"accepts", e.accepts}};
+          {"accepts", e.accepts},
+          {"quiet", e.quiet}};
 }
 
 std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
@@ -52,14 +55,15 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
       !take(json, "runnable", e.runnable, 0, 1e7) || !take(json, "held", e.held, 0, 1e7) ||
       !take(json, "reserved", e.reserved, 0, 1e7) || !take(json, "told", e.told, 0, 1e12) ||
       !take(json, "coming", e.coming, 0, 1e7) || !take(json, "free_bytes", e.free_bytes, 0, kBig) ||
-      !take(json, "total_bytes", e.total_bytes, 0, kBig) || !take(json, "guests", e.guests, 0, 1e9) ||
-      !take(json, "away", e.away, 0, 1e9))
+      !take(json, "total_bytes", e.total_bytes, 0, kBig) ||
+      !take(json, "real_free_bytes", e.real_free_bytes, 0, kBig) || !take(json, "utilisation", e.utilisation, 0, 1) ||
+      !take(json, "guests", e.guests, 0, 1e9) || !take(json, "away", e.away, 0, 1e9))
     return std::nullopt;
   const auto name = json.find("name");
   const auto endpoint = json.find("endpoint");
-  const auto accepts = json.find("accepts");
+  const auto accepts = json.find("accepts"), quiet = json.find("quiet");
   if (name == json.end() || !name->is_string() || endpoint == json.end() || !endpoint->is_string() ||
-      accepts == json.end() || !accepts->is_boolean())
+      accepts == json.end() || !accepts->is_boolean() || quiet == json.end() || !quiet->is_boolean())
     return std::nullopt;
   e.name = name->get<std::string>();
   if (e.name.empty() || e.name.size() > 31) return std::nullopt;
@@ -67,6 +71,7 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
   if (!parsed) return std::nullopt;
   e.endpoint = *parsed;
   e.accepts = accepts->get<bool>();
+  e.quiet = quiet->get<bool>();
   return e;
 }
 

@@ -22,7 +22,8 @@ struct NodeEntry : NodeLoad {
   Endpoint endpoint;
   u32 version = 0;  // wire::kVersion of that node
   u32 guests = 0;
-  u32 away = 0;  // its own processes that are elsewhere
+  u32 away = 0;        // its own processes that are elsewhere
+  bool quiet = false;  // says nothing of its load
 };
 
 nlohmann::json to_json(const NodeEntry& entry);

@@ -91,7 +91,8 @@ struct Thread {
   // only the deputy can finish (KERNEL.md 2).
   u32 restart_at_home = 0;
   wire::CutShort cut_short = wire::CutShort::no;
-  u32 reserved = 0;
+  std::int16_t nice = 0;  // lib/base/scheduling.h
+  u16 policy = 0;
   u64 done_bytes = 0;         // of a write cut short
   u64 sleep_deadline_ns = 0;  // CLOCK_MONOTONIC of home at which an interrupted relative sleep ends; 0: none
   CpuTime shown, unrecorded;  // as Account's, of this thread

@@ -2,10 +2,12 @@
 #include "lib/syscalls/doc.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
 
+#include "lib/syscalls/plan.h"
 #include "lib/syscalls/table.h"
 
 namespace omig::syscalls {
@@ -54,6 +56,20 @@ as well.
 |---:|---|---|---|---|
 )";
 
+constexpr std::string_view kIoctls = R"(
+## ioctl
+
+Served away by name:
+
+)";
+
+constexpr std::string_view kIoctlFamilies = R"(
+Also served: `SIOCGIFCONF`, `FS_IOC_FIEMAP` and `FIDEDUPERANGE` with the arrays they carry, and by the size that is encoded in them the
+requests of terminals (`T`), ext4 and its relatives (`f`), file versions (`v`), file systems (`X`: freeze, trim, labels), block devices
+(0x12), socket time stamps, clocks (`p`), input devices (`E`), the random device (`R`), watchdogs (`W`), namespaces (0xb7) and pidfds
+(0xff). Any other request comes home.
+)";
+
 }  // namespace
 
 std::string syscall_page() {
@@ -81,6 +97,10 @@ std::string syscall_page() {
     fmt::format_to(to, "| {} | `{}` | {} | {} | {} |\n", row.nr, row.name, served(row.route), interrupted(row.restart),
                    row.note);
   }
+  page += kIoctls;
+  for (const IoctlNames& list : ioctl_names())
+    fmt::format_to(to, "- {}: `{}`\n", list.title, fmt::join(list.names, "`, `"));
+  page += kIoctlFamilies;
   return page;
 }
 

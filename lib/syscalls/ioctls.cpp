@@ -26,154 +26,153 @@ struct Request {
   u32 code;
   Way way;
   u32 bytes;
+  std::string_view name;
 };
 
 constexpr u32 kTermios = 36, kTermios2 = 44, kTermio = 18, kWinsize = 8, kSerial = 72, kIcounter = 80;
 constexpr u32 kIfreq = 40, kArpreq = 68;
 static_assert(sizeof(ifreq) == kIfreq);
 
+// asm/termbits.h has them, but clashes with glibc's termios.
 constexpr u32 kTcgets2 = 0x802c542a, kTcsets2 = 0x402c542b, kTcsetsw2 = 0x402c542c, kTcsetsf2 = 0x402c542d;
 
+#define REQUEST(name, way, bytes) \
+  { name, Way::way, bytes, #name }
+
 constexpr Request kTerminal[] = {
-    {TCGETS, Way::out, kTermios},
-    {TCSETS, Way::in, kTermios},
-    {TCSETSW, Way::in, kTermios},
-    {TCSETSF, Way::in, kTermios},
-    {TCGETA, Way::out, kTermio},
-    {TCSETA, Way::in, kTermio},
-    {TCSETAW, Way::in, kTermio},
-    {TCSETAF, Way::in, kTermio},
-    {kTcgets2, Way::out, kTermios2},
-    {kTcsets2, Way::in, kTermios2},
-    {kTcsetsw2, Way::in, kTermios2},
-    {kTcsetsf2, Way::in, kTermios2},
-    {TCSBRK, Way::number, 0},
-    {TCXONC, Way::number, 0},
-    {TCFLSH, Way::number, 0},
-    {TIOCEXCL, Way::number, 0},
-    {TIOCNXCL, Way::number, 0},
-    {TIOCSCTTY, Way::number, 0},
-    {TIOCGPGRP, Way::out, 4},
-    {TIOCSPGRP, Way::in, 4},
-    {TIOCOUTQ, Way::out, 4},
-    {TIOCSTI, Way::in, 1},
-    {TIOCGWINSZ, Way::out, kWinsize},
-    {TIOCSWINSZ, Way::in, kWinsize},
-    {TIOCMGET, Way::out, 4},
-    {TIOCMBIS, Way::in, 4},
-    {TIOCMBIC, Way::in, 4},
-    {TIOCMSET, Way::in, 4},
-    {TIOCGSOFTCAR, Way::out, 4},
-    {TIOCSSOFTCAR, Way::in, 4},
-    {FIONREAD, Way::out, 4},
-    {TIOCCONS, Way::number, 0},
-    {TIOCGSERIAL, Way::out, kSerial},
-    {TIOCSSERIAL, Way::in, kSerial},
-    {TIOCPKT, Way::in, 4},
-    {FIONBIO, Way::in, 4},
-    {TIOCNOTTY, Way::number, 0},
-    {TIOCSETD, Way::in, 4},
-    {TIOCGETD, Way::out, 4},
-    {TCSBRKP, Way::number, 0},
-    {TIOCSBRK, Way::number, 0},
-    {TIOCCBRK, Way::number, 0},
-    {TIOCGSID, Way::out, 4},
-    {TIOCVHANGUP, Way::number, 0},
-    {FIONCLEX, Way::number, 0},
-    {FIOCLEX, Way::number, 0},
-    {FIOASYNC, Way::in, 4},
-    {TIOCSERGETLSR, Way::out, 4},
-    {TIOCMIWAIT, Way::number, 0},
-    {TIOCGICOUNT, Way::out, kIcounter},
-    {TIOCGPTN, Way::out, 4},
-    {TIOCSPTLCK, Way::in, 4},
-    {TIOCGPTLCK, Way::out, 4},
-    {TIOCGPTPEER, Way::number, 0},
-    {TIOCGDEV, Way::out, 4},
-    {TIOCSIG, Way::number, 0},
-    {TIOCGPKT, Way::out, 4},
-    {TIOCGEXCL, Way::out, 4},
-    {FIOQSIZE, Way::out, 8},
+    REQUEST(TCGETS, out, kTermios),
+    REQUEST(TCSETS, in, kTermios),
+    REQUEST(TCSETSW, in, kTermios),
+    REQUEST(TCSETSF, in, kTermios),
+    REQUEST(TCGETA, out, kTermio),
+    REQUEST(TCSETA, in, kTermio),
+    REQUEST(TCSETAW, in, kTermio),
+    REQUEST(TCSETAF, in, kTermio),
+    {kTcgets2, Way::out, kTermios2, "TCGETS2"},
+    {kTcsets2, Way::in, kTermios2, "TCSETS2"},
+    {kTcsetsw2, Way::in, kTermios2, "TCSETSW2"},
+    {kTcsetsf2, Way::in, kTermios2, "TCSETSF2"},
+    REQUEST(TCSBRK, number, 0),
+    REQUEST(TCXONC, number, 0),
+    REQUEST(TCFLSH, number, 0),
+    REQUEST(TIOCEXCL, number, 0),
+    REQUEST(TIOCNXCL, number, 0),
+    REQUEST(TIOCSCTTY, number, 0),
+    REQUEST(TIOCGPGRP, out, 4),
+    REQUEST(TIOCSPGRP, in, 4),
+    REQUEST(TIOCOUTQ, out, 4),
+    REQUEST(TIOCSTI, in, 1),
+    REQUEST(TIOCGWINSZ, out, kWinsize),
+    REQUEST(TIOCSWINSZ, in, kWinsize),
+    REQUEST(TIOCMGET, out, 4),
+    REQUEST(TIOCMBIS, in, 4),
+    REQUEST(TIOCMBIC, in, 4),
+    REQUEST(TIOCMSET, in, 4),
+    REQUEST(TIOCGSOFTCAR, out, 4),
+    REQUEST(TIOCSSOFTCAR, in, 4),
+    REQUEST(FIONREAD, out, 4),
+    REQUEST(TIOCCONS, number, 0),
+    REQUEST(TIOCGSERIAL, out, kSerial),
+    REQUEST(TIOCSSERIAL, in, kSerial),
+    REQUEST(TIOCPKT, in, 4),
+    REQUEST(FIONBIO, in, 4),
+    REQUEST(TIOCNOTTY, number, 0),
+    REQUEST(TIOCSETD, in, 4),
+    REQUEST(TIOCGETD, out, 4),
+    REQUEST(TCSBRKP, number, 0),
+    REQUEST(TIOCSBRK, number, 0),
+    REQUEST(TIOCCBRK, number, 0),
+    REQUEST(TIOCGSID, out, 4),
+    REQUEST(TIOCVHANGUP, number, 0),
+    REQUEST(FIONCLEX, number, 0),
+    REQUEST(FIOCLEX, number, 0),
+    REQUEST(FIOASYNC, in, 4),
+    REQUEST(TIOCSERGETLSR, out, 4),
+    REQUEST(TIOCMIWAIT, number, 0),
+    REQUEST(TIOCGICOUNT, out, kIcounter),
+    REQUEST(TIOCGPTN, out, 4),
+    REQUEST(TIOCSPTLCK, in, 4),
+    REQUEST(TIOCGPTLCK, out, 4),
+    REQUEST(TIOCGPTPEER, number, 0),
+    REQUEST(TIOCGDEV, out, 4),
+    REQUEST(TIOCSIG, number, 0),
+    REQUEST(TIOCGPKT, out, 4),
+    REQUEST(TIOCGEXCL, out, 4),
+    REQUEST(FIOQSIZE, out, 8),
     // The text console.
-    {KDGKBTYPE, Way::out, 1},
-    {KDGETMODE, Way::out, 4},
-    {KDSETMODE, Way::number, 0},
-    {KDGKBMODE, Way::out, 4},
-    {KDSKBMODE, Way::number, 0},
-    {KDGETLED, Way::out, 1},
-    {KDSETLED, Way::number, 0},
-    {KDGKBLED, Way::out, 1},
-    {KDSKBLED, Way::number, 0},
-    {KIOCSOUND, Way::number, 0},
-    {KDMKTONE, Way::number, 0},
-    {VT_OPENQRY, Way::out, 4},
-    {VT_GETMODE, Way::out, 8},
-    {VT_SETMODE, Way::in, 8},
-    {VT_GETSTATE, Way::out, 6},
-    {VT_ACTIVATE, Way::number, 0},
-    {VT_WAITACTIVE, Way::number, 0},
-    {VT_RELDISP, Way::number, 0},
+    REQUEST(KDGKBTYPE, out, 1),
+    REQUEST(KDGETMODE, out, 4),
+    REQUEST(KDSETMODE, number, 0),
+    REQUEST(KDGKBMODE, out, 4),
+    REQUEST(KDSKBMODE, number, 0),
+    REQUEST(KDGETLED, out, 1),
+    REQUEST(KDSETLED, number, 0),
+    REQUEST(KDGKBLED, out, 1),
+    REQUEST(KDSKBLED, number, 0),
+    REQUEST(KIOCSOUND, number, 0),
+    REQUEST(KDMKTONE, number, 0),
+    REQUEST(VT_OPENQRY, out, 4),
+    REQUEST(VT_GETMODE, out, 8),
+    REQUEST(VT_SETMODE, in, 8),
+    REQUEST(VT_GETSTATE, out, 6),
+    REQUEST(VT_ACTIVATE, number, 0),
+    REQUEST(VT_WAITACTIVE, number, 0),
+    REQUEST(VT_RELDISP, number, 0),
 };
 
 constexpr Request kFiles[] = {
-    {FIBMAP, Way::both, 4},           {FIGETBSZ, Way::out, 4},         {FICLONE, Way::number, 0},
-    {FICLONERANGE, Way::in, 32},      {FS_IOC_GETFLAGS, Way::out, 4},  {FS_IOC_SETFLAGS, Way::in, 4},
-    {FS_IOC_GETVERSION, Way::out, 4}, {FS_IOC_SETVERSION, Way::in, 4}, {BLKROSET, Way::in, 4},
-    {BLKROGET, Way::out, 4},          {BLKRRPART, Way::number, 0},     {BLKGETSIZE, Way::out, 8},
-    {BLKFLSBUF, Way::number, 0},      {BLKRASET, Way::number, 0},      {BLKRAGET, Way::out, 8},
-    {BLKFRASET, Way::number, 0},      {BLKFRAGET, Way::out, 8},        {BLKSECTGET, Way::out, 2},
-    {BLKSSZGET, Way::out, 4},         {BLKBSZGET, Way::out, 4},        {BLKBSZSET, Way::in, 4},
-    {BLKGETSIZE64, Way::out, 8},      {BLKDISCARD, Way::in, 16},       {BLKSECDISCARD, Way::in, 16},
-    {BLKZEROOUT, Way::in, 16},        {BLKDISCARDZEROES, Way::out, 4}, {BLKIOMIN, Way::out, 4},
-    {BLKIOOPT, Way::out, 4},          {BLKALIGNOFF, Way::out, 4},      {BLKPBSZGET, Way::out, 4},
-    {BLKROTATIONAL, Way::out, 2},
+    REQUEST(FIBMAP, both, 4),           REQUEST(FIGETBSZ, out, 4),         REQUEST(FICLONE, number, 0),
+    REQUEST(FICLONERANGE, in, 32),      REQUEST(FS_IOC_GETFLAGS, out, 4),  REQUEST(FS_IOC_SETFLAGS, in, 4),
+    REQUEST(FS_IOC_GETVERSION, out, 4), REQUEST(FS_IOC_SETVERSION, in, 4), REQUEST(BLKROSET, in, 4),
+    REQUEST(BLKROGET, out, 4),          REQUEST(BLKRRPART, number, 0),     REQUEST(BLKGETSIZE, out, 8),
+    REQUEST(BLKFLSBUF, number, 0),      REQUEST(BLKRASET, number, 0),      REQUEST(BLKRAGET, out, 8),
+    REQUEST(BLKFRASET, number, 0),      REQUEST(BLKFRAGET, out, 8),        REQUEST(BLKSECTGET, out, 2),
+    REQUEST(BLKSSZGET, out, 4),         REQUEST(BLKBSZGET, out, 4),        REQUEST(BLKBSZSET, in, 4),
+    REQUEST(BLKGETSIZE64, out, 8),      REQUEST(BLKDISCARD, in, 16),       REQUEST(BLKSECDISCARD, in, 16),
+    REQUEST(BLKZEROOUT, in, 16),        REQUEST(BLKDISCARDZEROES, out, 4), REQUEST(BLKIOMIN, out, 4),
+    REQUEST(BLKIOOPT, out, 4),          REQUEST(BLKALIGNOFF, out, 4),      REQUEST(BLKPBSZGET, out, 4),
+    REQUEST(BLKROTATIONAL, out, 2),
 };
 
 constexpr Request kSockets[] = {
-    {FIOSETOWN, Way::in, 4},          {SIOCSPGRP, Way::in, 4},          {FIOGETOWN, Way::out, 4},
-    {SIOCGPGRP, Way::out, 4},         {SIOCATMARK, Way::out, 4},        {SIOCGSTAMP_OLD, Way::out, 16},
-    {SIOCGSTAMPNS_OLD, Way::out, 16}, {SIOCGIFNAME, Way::both, kIfreq}, {SIOCDARP, Way::in, kArpreq},
-    {SIOCGARP, Way::both, kArpreq},   {SIOCSARP, Way::in, kArpreq},     {SIOCOUTQNSD, Way::out, 4},
-    {SIOCGSKNS, Way::number, 0},
+    REQUEST(FIOSETOWN, in, 4),          REQUEST(SIOCSPGRP, in, 4),          REQUEST(FIOGETOWN, out, 4),
+    REQUEST(SIOCGPGRP, out, 4),         REQUEST(SIOCATMARK, out, 4),        REQUEST(SIOCGSTAMP_OLD, out, 16),
+    REQUEST(SIOCGSTAMPNS_OLD, out, 16), REQUEST(SIOCGIFNAME, both, kIfreq), REQUEST(SIOCDARP, in, kArpreq),
+    REQUEST(SIOCGARP, both, kArpreq),   REQUEST(SIOCSARP, in, kArpreq),     REQUEST(SIOCOUTQNSD, out, 4),
+    REQUEST(SIOCGSKNS, number, 0),
 };
 
 // Requests on interfaces that carry a plain ifreq, values inline.
-constexpr bool is_plain_ifreq(u32 code) {
-  switch (code) {
-    case SIOCSIFLINK:
-    case SIOCGIFFLAGS:
-    case SIOCSIFFLAGS:
-    case SIOCGIFADDR:
-    case SIOCSIFADDR:
-    case SIOCGIFDSTADDR:
-    case SIOCSIFDSTADDR:
-    case SIOCGIFBRDADDR:
-    case SIOCSIFBRDADDR:
-    case SIOCGIFNETMASK:
-    case SIOCSIFNETMASK:
-    case SIOCGIFMETRIC:
-    case SIOCSIFMETRIC:
-    case SIOCGIFMTU:
-    case SIOCSIFMTU:
-    case SIOCSIFNAME:
-    case SIOCSIFHWADDR:
-    case SIOCGIFHWADDR:
-    case SIOCGIFINDEX:
-    case SIOCGIFPFLAGS:
-    case SIOCSIFPFLAGS:
-    case SIOCGIFTXQLEN:
-    case SIOCSIFTXQLEN:
-    case SIOCADDMULTI:
-    case SIOCDELMULTI:
-    case SIOCSIFHWBROADCAST:
-    case SIOCGIFMAP:
-    case SIOCSIFMAP:
-    case SIOCGMIIPHY:
-    case SIOCGMIIREG:
-    case SIOCSMIIREG: return true;
-    default: return false;
-  }
-}
+constexpr Request kInterfaces[] = {
+    REQUEST(SIOCSIFLINK, both, kIfreq),    REQUEST(SIOCGIFFLAGS, both, kIfreq),
+    REQUEST(SIOCSIFFLAGS, both, kIfreq),   REQUEST(SIOCGIFADDR, both, kIfreq),
+    REQUEST(SIOCSIFADDR, both, kIfreq),    REQUEST(SIOCGIFDSTADDR, both, kIfreq),
+    REQUEST(SIOCSIFDSTADDR, both, kIfreq), REQUEST(SIOCGIFBRDADDR, both, kIfreq),
+    REQUEST(SIOCSIFBRDADDR, both, kIfreq), REQUEST(SIOCGIFNETMASK, both, kIfreq),
+    REQUEST(SIOCSIFNETMASK, both, kIfreq), REQUEST(SIOCGIFMETRIC, both, kIfreq),
+    REQUEST(SIOCSIFMETRIC, both, kIfreq),  REQUEST(SIOCGIFMTU, both, kIfreq),
+    REQUEST(SIOCSIFMTU, both, kIfreq),     REQUEST(SIOCSIFNAME, both, kIfreq),
+    REQUEST(SIOCSIFHWADDR, both, kIfreq),  REQUEST(SIOCGIFHWADDR, both, kIfreq),
+    REQUEST(SIOCGIFINDEX, both, kIfreq),   REQUEST(SIOCGIFPFLAGS, both, kIfreq),
+    REQUEST(SIOCSIFPFLAGS, both, kIfreq),  REQUEST(SIOCGIFTXQLEN, both, kIfreq),
+    REQUEST(SIOCSIFTXQLEN, both, kIfreq),  REQUEST(SIOCADDMULTI, both, kIfreq),
+    REQUEST(SIOCDELMULTI, both, kIfreq),   REQUEST(SIOCSIFHWBROADCAST, both, kIfreq),
+    REQUEST(SIOCGIFMAP, both, kIfreq),     REQUEST(SIOCSIFMAP, both, kIfreq),
+    REQUEST(SIOCGMIIPHY, both, kIfreq),    REQUEST(SIOCGMIIREG, both, kIfreq),
+    REQUEST(SIOCSMIIREG, both, kIfreq),
+};
+
+#undef REQUEST
+
+struct List {
+  std::string_view title;
+  std::span<const Request> requests;
+};
+
+constexpr List kLists[] = {{"terminals and consoles", kTerminal},
+                           {"files and block devices", kFiles},
+                           {"sockets", kSockets},
+                           {"network interfaces", kInterfaces}};
 
 // Families whose encoded requests hold no pointers.
 constexpr bool is_plain_family(u32 code) {
@@ -270,17 +269,21 @@ bool changes_terminal(u64 request) {
   }
 }
 
+std::vector<IoctlNames> ioctl_names() {
+  std::vector<IoctlNames> all;
+  for (const List& list : kLists) {
+    IoctlNames& names = all.emplace_back(IoctlNames{.title = list.title, .names = {}});
+    for (const Request& request : list.requests) names.names.push_back(request.name);
+  }
+  return all;
+}
+
 bool gather_ioctl(u64 request, Plan& plan) {
   const auto code = static_cast<u32>(request);  // the kernel's own type
-  for (std::span<const Request> list :
-       {std::span<const Request>(kTerminal), std::span<const Request>(kFiles), std::span<const Request>(kSockets)}) {
-    const auto found = std::ranges::find(list, code, &Request::code);
-    if (found == list.end()) continue;
+  for (const List& list : kLists) {
+    const auto found = std::ranges::find(list.requests, code, &Request::code);
+    if (found == list.requests.end()) continue;
     gather_plain(plan, found->way, found->bytes);
-    return true;
-  }
-  if (is_plain_ifreq(code)) {
-    gather_plain(plan, Way::both, kIfreq);
     return true;
   }
   switch (code) {

@@ -143,8 +143,15 @@ class Plan {
 
 // The rows that are code (ShapeKind::special). Each returns what gather() returns, without finish().
 Gathered gather_special(const Row& row, Plan& plan);
-bool changes_terminal(u64 request);                              // a background process is stopped by it (SIGTTOU)
-bool gather_ioctl(u64 request, Plan& plan);                      // false: unknown, come home (ioctls.cpp)
+bool changes_terminal(u64 request);          // a background process is stopped by it (SIGTTOU)
+bool gather_ioctl(u64 request, Plan& plan);  // false: unknown, come home (ioctls.cpp)
+
+// The requests that are served by name, for the documentation.
+struct IoctlNames {
+  std::string_view title;
+  std::vector<std::string_view> names;
+};
+std::vector<IoctlNames> ioctl_names();
 Gathered gather_message(Plan& plan, u32 index, bool is_output);  // messages.cpp
 Gathered gather_messages(Plan& plan, u32 index, u32 count_index, bool is_output);
 void gather_address_in(Plan& plan, u32 index, u64 bytes);

@@ -15,7 +15,7 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 5;
+inline constexpr u32 kVersion = 7;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 
@@ -81,9 +81,11 @@ enum class Type : u32 {
   stop = 34,        // u64 signal: stop the process as that signal's default action does
   exclude =
       35,  // u64 mask: leave these signals pending at home (a signalfd reads them; all: coming home). Acknowledged.
+  take_directed = 36,  // TakeDirected: fetch one signal of each number that is pending for that thread alone
   // deputy -> host
-  reply = 64,   // Reply, then output bytes
-  signal = 65,  // 128 bytes of siginfo
+  reply = 64,     // Reply, then output bytes
+  signal = 65,    // 128 bytes of siginfo
+  directed = 66,  // Directed
 };
 
 // A datagram to homed's announce.sock: the sender is, or is about to become, a program that can move.
@@ -141,6 +143,10 @@ struct Reply {
   i64 ret = 0;
   u32 out_bytes = 0;
   u32 flags = 0;
+  // Of the last signal that the ear has sent before this reply (its frame's seq), if any since the thread's last one:
+  // natively its handler would have run, so the host has it queued before the call ends. 0: none.
+  u32 signals = 0;
+  u32 reserved = 0;
 };
 inline constexpr u32 kReplyNotRun = 1;    // aborted before the kernel began it: ret is meaningless
 inline constexpr u32 kReplySigpipe = 2;   // a SIGPIPE belongs to the caller
@@ -208,6 +214,11 @@ struct ResumeState {
   CutShort cut_short = CutShort::no;
   u32 reserved = 0;
   u64 done_bytes = 0;  // of a write cut short: that many are written, the call goes on behind them
+  // Of a wait cut short: see Rest (preload/engine/head.h).
+  u64 rest_deadline_ns = 0;
+  u64 rest_original = 0;
+  u32 rest_how = 0;
+  u32 rest_argument = 0;
 };
 
 struct Running {
@@ -226,6 +237,19 @@ struct AbortCall {
   u32 slot = 0;
   u32 reserved = 0;
   u64 seq = 0;
+};
+
+struct TakeDirected {
+  u32 slot = 0;
+  u32 reserved = 0;
+  u64 mask = 0;  // bit signal-1
+};
+
+inline constexpr u32 kSiginfoBytes = 128;
+struct Directed {
+  u32 slot = 0;
+  u32 reserved = 0;
+  u8 info[kSiginfoBytes] = {};
 };
 
 }  // namespace omig::wire

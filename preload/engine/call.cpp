@@ -6,7 +6,8 @@
 // needed to send the outs (lengths and vectors). So nothing of a call's size lies on our small stack.
 //
 // Aborts: the ear sets abort_seq and sends kAbortSignal (start.S has the stub). A signal that was meant for an earlier
-// call may arrive late; the -EINTR it causes is nobody's business, so the call is issued again.
+// call may arrive late; the -EINTR it causes is nobody's business, so the call is issued again. One for which the
+// thread has taken a directed signal ends as if aborted: that signal is on its way.
 #include <cstddef>
 
 #include "preload/engine/state.h"
@@ -83,7 +84,7 @@ i64 execute(SlotBlock& b, const wire::Call& call, u64 seq, u32* flags) {
       return -EINTR;
     }
     if (ret != -EINTR) break;
-    if (aborted(b, seq)) {
+    if (aborted(b, seq) || (call.nr != __NR_close && take_directed(b))) {
       *flags |= wire::kReplyAborted | (times_out(call) ? wire::kReplyTimesOut : 0);
       break;
     }
@@ -181,7 +182,7 @@ long answer(SlotBlock& b, const wire::Call& call, const Layout& l, u64 seq, i64 
     wire::Frame frame;
     wire::Reply reply;
   } head{{wire::Type::reply, static_cast<u32>(sizeof(wire::Reply) + out_bytes), seq},
-         {ret, static_cast<u32>(out_bytes), flags}};
+         {ret, static_cast<u32>(out_bytes), flags, signals_before(b), 0}};
   l.vectors[0] = {&head, sizeof head};
   return send_all(b.link_fd - 1, l.vectors, parts);
 }

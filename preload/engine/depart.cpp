@@ -189,6 +189,7 @@ void omig_depart(omig::u64 slot) {
   if (!off || !wait_for_arrivals()) roll_back(b);
   const bool leader = st.leader_slot == slot;
   if (leader && !set_up_ear()) roll_back(b);
+  omig::engine::follow_signals(b);
   if (open_link(&b.link_fd, present_host(), omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0)
     roll_back(b);
   if (leader) {

@@ -16,8 +16,6 @@ constexpr u64 kNeverTaken = bit(kSigkill) | bit(kSigstop) | bit(wire::kAbortSign
 constexpr u64 kThreadFlags =
     0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000 | 0x100000 /* PARENT_SETTID */ | 0x200000 /* CHILD_CLEARTID */;
 
-u64 wanted() { return ~(kNeverTaken | state().excluded); }
-
 long put_signalfd_mask() {
   const u64 mask = wanted();
   constexpr u64 kNonblockCloexec = 04000 | 02000000;
@@ -27,7 +25,8 @@ long put_signalfd_mask() {
 
 // What is pending together is sent together: the host queues it all before the guest runs a handler, as if it had been
 // sent there.
-long forward_signals(SlotBlock& ear) {
+long send_signals(SlotBlock& ear) {
+  Private& st = state();
   struct Message {
     wire::Frame frame;
     u8 info[128];
@@ -41,7 +40,7 @@ long forward_signals(SlotBlock& ear) {
     u64 count = 0;
     while (count < kTogether) {
       Message& message = messages[count];
-      message.frame = {wire::Type::signal, 128, 0};
+      message.frame = {wire::Type::signal, 128, st.signals_sent + static_cast<u32>(count) + 1};
       memset(message.info, 0, sizeof message.info);
       const long got = sys(__NR_rt_sigtimedwait, addr(&mask), addr(message.info), addr(&now), 8);
       if (got == -EINTR) continue;
@@ -52,8 +51,17 @@ long forward_signals(SlotBlock& ear) {
     Vector part{messages, count * sizeof(Message)};
     if (count == 0) break;
     if (const long ret = send_all(ear.link_fd - 1, &part, 1); ret != 0) return ret;
+    store_and_wake(&st.signals_sent, st.signals_sent + static_cast<u32>(count));
   }
   return 0;
+}
+
+// A thread that sees no signal pending and the ear not taking any knows that all that came were sent (call.cpp).
+long forward_signals(SlotBlock& ear) {
+  __atomic_store_n(&state().ear_taking, 1, __ATOMIC_SEQ_CST);
+  const long ret = send_signals(ear);
+  __atomic_store_n(&state().ear_taking, 0, __ATOMIC_SEQ_CST);
+  return ret;
 }
 
 void abort_call(const wire::AbortCall& order) {
@@ -99,6 +107,7 @@ i64 continued() {
 
 long exclude(SlotBlock& ear, u64 mask, u64 seq) {
   state().excluded = mask;
+  if (const long ret = settle_directed(ear); ret != 0) return ret;
   const long ret = put_signalfd_mask();
   return send_reply(ear, seq, failed(ret) ? ret : 0);
 }
@@ -109,14 +118,18 @@ long serve_order(SlotBlock& ear) {
   if (frame.type == wire::Type::account) return serve_account(ear, frame);
   union {
     wire::AbortCall abort;
+    wire::TakeDirected directed;
     u64 number;
   } body{};
-  const u32 bytes = frame.type == wire::Type::abort_call ? sizeof body.abort : sizeof body.number;
+  const bool to_thread = frame.type == wire::Type::abort_call || frame.type == wire::Type::take_directed;
+  static_assert(sizeof body.abort == sizeof body.directed);
+  const u32 bytes = to_thread ? sizeof body.abort : sizeof body.number;
   if (frame.bytes != bytes) return -EPROTO;
   if (const long ret = recv_exact(ear, &body, bytes); ret != 0) return ret;
   const bool is_signal = body.number >= 1 && body.number <= 64;
   switch (frame.type) {
     case wire::Type::abort_call: abort_call(body.abort); return 0;
+    case wire::Type::take_directed: ask_for_directed(body.directed); return 0;
     case wire::Type::die:
       if (!is_signal) return -EPROTO;
       die(static_cast<int>(body.number));
@@ -174,7 +187,8 @@ u32 wait_for_work(SlotBlock& ear, bool deaf) {
     }
     const u32 work = wait_for_work(ear, deaf);
     long ret = 0;
-    if (work & 1 && !load(&st.ear_hold)) ret = forward_signals(ear);
+    if (!load(&st.ear_hold)) ret = send_directed(ear);
+    if (ret == 0 && work & 1 && !load(&st.ear_hold)) ret = forward_signals(ear);
     if (ret == 0 && work & 2) ret = serve_order(ear);
     if (ret == 0 || load(&st.ear_stop)) continue;
     if (!changing_place()) lost();
@@ -184,6 +198,35 @@ u32 wait_for_work(SlotBlock& ear, bool deaf) {
 }
 
 }  // namespace
+
+u64 wanted() { return ~(kNeverTaken | state().excluded); }
+
+// A signal that the kernel raised before the call ended (SIGCHLD before wait4 returns, one sent by who then wrote to
+// our pipe) is handled before the program sees the result. So the reply waits until the ear has sent it, and says how
+// far the host must have read. What stays pending nevertheless (it was sent to one thread: directed.cpp) is waited for
+// once.
+u32 signals_before(SlotBlock& b) {
+  Private& st = state();
+  constexpr Timespec kLook{0, 1'000'000};
+  constexpr int kLooks = 20, kYields = 10'000;  // a link that is stuck may keep the ear
+  for (int looks = 0, yields = 0; load(&st.ear_hold) == 0 && load(&st.ear_stop) == 0;) {
+    const u32 sent = load(&st.signals_sent);
+    u64 pending = 0;
+    sys(__NR_rt_sigpending, addr(&pending), 8);
+    pending &= wanted();
+    b.left_pending &= pending;
+    if ((pending & ~b.left_pending) != 0) {
+      if (++looks > kLooks) b.left_pending = pending;
+      futex_wait(&st.signals_sent, sent, &kLook);
+    } else if (__atomic_load_n(&st.ear_taking, __ATOMIC_SEQ_CST) != 0 && ++yields < kYields) {
+      sys(__NR_sched_yield);
+    } else {
+      break;
+    }
+  }
+  const u32 sent = load(&st.signals_sent);
+  return __atomic_exchange_n(&b.signals_told, sent, __ATOMIC_RELAXED) == sent ? 0 : sent;
+}
 
 void fill_actions(wire::ProcessExtra* extra) {
   for (u64 signal = 1; signal <= 64; ++signal) sys(__NR_rt_sigaction, signal, 0, addr(&extra->actions[signal - 1]), 8);

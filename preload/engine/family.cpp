@@ -35,6 +35,8 @@ void forget_the_parent(SlotBlock& b) {
   b.tid = static_cast<i32>(sys(__NR_getpid));
   b.in_use = 1;
   b.abort_seq = b.last_seq = 0;
+  b.directed_state = 0;
+  b.signals_told = 0;
   b.input_used = b.input_taken = 0;
   b.relinks = 0;
   b.has_resume = 0;
@@ -63,6 +65,7 @@ void forget_the_parent(SlotBlock& b) {
 [[noreturn]] void live_as_thread(u64 slot) {
   SlotBlock& b = block(static_cast<u32>(slot));
   const wire::ThreadExtra extra;
+  follow_signals(b);
   if (open_link(&b.link_fd, present_host(), wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0) lost();
   serve(b);
 }
@@ -121,11 +124,12 @@ void hold_ear(u32 hold) {
   wake_ear();
 }
 
-long run_exec(const wire::Exec& exec, const char* path, const u64* argv, const u64* envp) {
+long run_exec(SlotBlock& b, const wire::Exec& exec, const char* path, const u64* argv, const u64* envp) {
   const u64 argv_or_null = exec.argv_null ? 0 : addr(argv);
   wire::ProcessExtra kept;
   fill_actions(&kept);
   hold_ear(1);
+  keep_directed(b);
   set_actions_for_exec(exec);
   set_mask(exec.sigmask);
   const long ret = exec.is_at ? sys(__NR_execveat, static_cast<u64>(static_cast<i64>(exec.dirfd)), addr(path),
@@ -202,7 +206,7 @@ long serve_exec(SlotBlock& b, const wire::Frame& frame) {
   path = addr(text);
   rest = fill_pointers(argv, exec.argc, rest + 1);
   fill_pointers(envp, exec.envc, rest);
-  return send_reply(b, frame.seq, run_exec(exec, reinterpret_cast<const char*>(path), argv, envp));
+  return send_reply(b, frame.seq, run_exec(b, exec, reinterpret_cast<const char*>(path), argv, envp));
 }
 
 // The ear must not outlive the last deputy thread: it would keep the process alive.

@@ -20,6 +20,7 @@ struct EngineHead {
                      // int3
   u64 image_end;
   u64 finish_write;  // a thread that resumes at home in the middle of a write waits here, see FinishFrame
+  u64 wait_first;    // a thread that resumes at home in a wait for a socket polls here, see WaitFrame
   u64 home_gadget;   // another `syscall`, for movers at home: rt_sigreturn follows, with the frame that rsp names
 };
 
@@ -47,7 +48,38 @@ struct FinishFrame {
   u64 rsi, rdx, rsp;
 };
 inline constexpr u64 kRedZoneBytes = 128;
+
+// At kSlotRest: a wait with a time-out that was cut short, and that the thread issues again at home (rest.cpp).
+enum class RestHow : u32 {
+  none = 0,
+  milliseconds = 1,       // the time stands in a register
+  own_timespec = 2,       // the register points here: seconds, nanoseconds
+  programs_timespec = 3,  // the register points to the program's own, which the kernel changes anyway
+  programs_timeval = 4,
+  socket = 5,  // SO_RCVTIMEO or SO_SNDTIMEO of the socket in rdi
+};
+struct Rest {
+  u64 seconds, nanoseconds;
+  u64 original;     // what stood in the register
+  u64 deadline_ns;  // CLOCK_MONOTONIC of home
+  RestHow how;
+  u32 argument;  // which register, 0..5
+};
+
 constexpr u64 finish_frame_at(u64 rsp) { return (rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull; }
+
+// On the program's stack, below its red zone, while a thread waits for what is left of a socket's time-out (rest.cpp).
+// start.S knows the order.
+struct WaitFrame {
+  u64 rip;  // of the call's `syscall`
+  u64 rax, rdi, rsi, rdx, r10, r8, rsp;
+  u64 over;  // what the call returns when the time is over
+  u64 seconds, nanoseconds;
+  u64 deadline_ns;  // CLOCK_MONOTONIC of home
+  i32 fd;           // a pollfd
+  std::int16_t events, revents;
+};
+constexpr u64 wait_frame_at(u64 rsp) { return (rsp - kRedZoneBytes - sizeof(WaitFrame)) & ~15ull; }
 
 // A slot's window (see anchor.h for where it is).
 inline constexpr u64 kSlotRest = 0xf80;    // the rest of a sleep cut short
@@ -90,6 +122,13 @@ struct SlotBlock {
   u64 gs_base;
   wire::CutShort cut_short;  // the mover's: what the frame's registers are about to do
   u64 done_bytes;            // the mover's
+  // A signal that was sent to this thread alone, on its way to the ear (directed.cpp).
+  u32 directed_state;  // Directed
+  u64 directed_mask;   // which to take
+  // Order of signals and replies (call.cpp).
+  u64 left_pending;  // seen pending, and not for the ear
+  u32 signals_told;  // Private::signals_sent as of the last reply
+  u8 directed_info[wire::kSiginfoBytes];
 };
 static_assert(sizeof(SlotBlock) <= kSlotRest);
 

@@ -65,6 +65,8 @@ long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
   b.rseq_bytes = resume.rseq_bytes;
   b.rseq_signature = resume.rseq_signature;
   b.resume_threads = resume.threads;
+  rest_of(b) = {
+      0, 0, resume.rest_original, resume.rest_deadline_ns, static_cast<RestHow>(resume.rest_how), resume.rest_argument};
   b.cut_short = resume.cut_short;
   b.done_bytes = resume.done_bytes;
   b.has_resume = 1;
@@ -121,7 +123,7 @@ void end_cut_short(SlotBlock& b) {
     const bool restarts = b.cut_short == wire::CutShort::restart && (action.flags & kRestart) != 0;
     if (action.handler == 0 || (restarts && b.done_bytes == 0)) break;
     const u64 rest_at = frame.rax == __NR_nanosleep ? frame.rsi : frame.rax == __NR_clock_nanosleep ? frame.r10 : 0;
-    const u64 rest_from = addr(&b) + kSlotRest, sleep = frame.rax == __NR_nanosleep ? frame.rdi : frame.rdx;
+    const u64 rest_from = addr(&rest_of(b)), sleep = frame.rax == __NR_nanosleep ? frame.rdi : frame.rdx;
     if (rest_at != 0 && sleep == rest_from) {  // by the kernel: the program's pointer may be bad
       const Vector from{reinterpret_cast<const void*>(rest_from), 16}, to{reinterpret_cast<const void*>(rest_at), 16};
       sys(__NR_process_vm_writev, sys(__NR_getpid), addr(&from), 1, addr(&to), 1, 0);
@@ -141,7 +143,10 @@ void resume_from_frame(SlotBlock& b) {
   sys(__NR_set_tid_address, b.clear_child_tid);
   if (b.rseq != 0) sys(__NR_rseq, b.rseq, b.rseq_bytes, 0, b.rseq_signature);
   b.has_resume = 0;
+  renew_rest(b);
+  const u64 call_at = frame_of(b).rip;
   end_cut_short(b);
+  if (frame_of(b).rip == call_at) wait_first(b);
   __atomic_store_n(&b.in_use, 0, __ATOMIC_RELEASE);
   omig_sigreturn(&frame_of(b));
 }

@@ -71,7 +71,10 @@ u64 take_buffered(SlotBlock& b, u64 wanted, const u8** from) {
 long fill(SlotBlock& b) {
   for (;;) {
     const long got = sys(__NR_recvfrom, b.link_fd - 1, addr(input_of(b)), kSlotInputBytes, 0);
-    if (got == -EINTR) continue;
+    if (got == -EINTR) {
+      take_directed(b);
+      continue;
+    }
     if (got == 0) return kClosed;
     if (got < 0) return got;
     b.input_taken = 0;

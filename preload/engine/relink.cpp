@@ -94,6 +94,7 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
   const u32 generation = ++b.relinks;
   const wire::ThreadExtra extra;
   const Peer peer{relink.address, relink.port, relink.token};
+  follow_signals(b);
   const long linked = open_link(&b.next_link_fd, peer, wire::Role::thread, b.slot, b.tid, &extra, sizeof extra);
   u64 running_seq = 0;
   u32 result;

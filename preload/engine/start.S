@@ -14,13 +14,14 @@
 
   .section .omig_head, "a"
   .balign 8
-  .quad 0x0005656847494d4f    /* kEngineHeadMagic: wire::kVersion and the mark */
+  .quad 0x0007656847494d4f    /* kEngineHeadMagic: wire::kVersion and the mark */
   .quad omig_gadget
   .quad omig_depart_entry
   .quad omig_batch_entry
   .quad omig_clone_thread
   .quad omig_image_end
   .quad omig_finish_write
+  .quad omig_wait_first
   .quad omig_home_gadget
 
   .text
@@ -168,5 +169,29 @@ omig_finish_write:
 2:
   mov (%rsp), %rax            /* after the first byte an error shows in the next call only */
   jmp 1b
+
+/* A ppoll before a socket call that may not wait longer; rsp = WaitFrame*. */
+  .globl omig_wait_first
+omig_wait_first:
+  syscall
+  mov (%rsp), %rcx
+  mov 16(%rsp), %rdi
+  mov 24(%rsp), %rsi
+  mov 32(%rsp), %rdx
+  mov 40(%rsp), %r10
+  mov 48(%rsp), %r8
+  cmp $-4, %rax               /* EINTR: so has the call ended */
+  je 2f
+  test %rax, %rax
+  jz 1f
+  mov 8(%rsp), %rax           /* ready, or never waited: the call itself */
+  mov 56(%rsp), %rsp
+  jmp *%rcx
+1:
+  mov 64(%rsp), %rax
+2:
+  add $2, %rcx
+  mov 56(%rsp), %rsp
+  jmp *%rcx
 
   .section .note.GNU-stack, "", @progbits

@@ -47,6 +47,9 @@ struct Private {
   u32 abort_installed;
   u64 excluded;                        // signals left pending at home, by the host's word
   wire::KernelSigaction abort_action;  // the program's own action of kAbortSignal
+  u32 directed;                        // a thread has taken a signal for the ear
+  u32 signals_sent;                    // counts what the ear has sent to the host
+  u32 ear_taking;                      // the ear may hold signals that it has not yet sent
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
 static_assert(offsetof(Private, threads) == 20, "movers know this place");
@@ -57,6 +60,9 @@ inline Anchor& anchor() { return *reinterpret_cast<Anchor*>(kAnchorAddress); }
 inline Private& state() { return *reinterpret_cast<Private*>(anchor().engine_private); }
 inline SlotBlock& block(u32 slot) { return *reinterpret_cast<SlotBlock*>(slot_address(slot)); }
 inline SignalFrame& frame_of(SlotBlock& b) { return *reinterpret_cast<SignalFrame*>(addr(&b) + kSlotFrame); }
+inline Rest& rest_of(SlotBlock& b) { return *reinterpret_cast<Rest*>(addr(&b) + kSlotRest); }
+// A host knows the signals from when its links were made.
+inline void follow_signals(SlotBlock& b) { b.signals_told = __atomic_load_n(&state().signals_sent, __ATOMIC_ACQUIRE); }
 inline constexpr u32 kEarSlot = kMaxSlots;
 
 // link.cpp: streams. All return 0 or a negative errno; kClosed means the peer is gone.
@@ -122,6 +128,10 @@ long serve_go(SlotBlock& b, const wire::Frame& frame);
 void end_cut_short(SlotBlock& b);
 [[noreturn]] void resume_from_frame(SlotBlock& b);
 
+// rest.cpp
+void renew_rest(SlotBlock& b);
+void wait_first(SlotBlock& b);  // after end_cut_short, if the call is to be issued again
+
 // relink.cpp
 long serve_relink(SlotBlock& b, const wire::Frame& frame);
 
@@ -130,6 +140,15 @@ long start_ear();
 void stop_ear();
 void wake_ear();
 void fill_actions(wire::ProcessExtra* extra);
+u64 wanted();                      // the signals that the ear may take
+u32 signals_before(SlotBlock& b);  // by a thread that is about to answer: wire::Reply::signals
+
+// directed.cpp: signals sent to one thread
+bool take_directed(SlotBlock& b);                        // by the thread itself; true: it has taken one
+void keep_directed(SlotBlock& b);                        // by the thread itself: what it has taken is its own again
+void ask_for_directed(const wire::TakeDirected& order);  // by the ear, as the rest
+long send_directed(SlotBlock& ear);
+long settle_directed(SlotBlock& ear);  // afterwards no thread takes any until asked again
 
 // start.S
 extern "C" {
@@ -138,6 +157,7 @@ extern "C" {
 [[gnu::visibility("hidden")]] long omig_call(SlotBlock* b, const u64* args, long nr, u64 seq, u32* not_run);
 [[noreturn, gnu::visibility("hidden")]] void omig_sigreturn(void* frame);
 [[gnu::visibility("hidden")]] void omig_finish_write();
+[[gnu::visibility("hidden")]] void omig_wait_first();
 [[gnu::visibility("hidden")]] void omig_restorer();
 [[gnu::visibility("hidden")]] extern const u8 omig_call_begin[], omig_call_syscall[], omig_call_notrun[];
 }

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "tests/bench/waits.h"
 #include "tests/system/fifos.h"
 #include "tests/system/moves.h"
 
@@ -74,7 +75,11 @@ class Probe {
 
  private:
   Command command(const Lab& lab, int node, std::vector<std::string> arguments, bool preloaded) const {
-    arguments.insert(arguments.begin(), build_path("tests/bench/omig-bench-probe"));
+    if (arguments.front() == "omig-bench-waits") {
+      arguments.front() = build_path("tests/bench/omig-bench-waits");
+    } else {
+      arguments.insert(arguments.begin(), build_path("tests/bench/omig-bench-probe"));
+    }
     if (!preloaded) arguments.insert(arguments.begin(), {"env", "-u", "LD_PRELOAD"});
     return {.words = lab.on_node(node, arguments), .environment = {{"OMIG_TEST_FIFOS", directory_}}};
   }
@@ -98,6 +103,7 @@ class Bench {
     if (wants(only, "home")) at_home();
     if (wants(only, "cpu")) guest_cpu();
     if (wants(only, "calls")) forwarded_calls();
+    if (wants(only, "waits")) waits();
     if (wants(only, "move10")) moves(10, rounds_);
     if (wants(only, "move1024")) moves(1024, std::max(3, rounds_ / 2));
     return rows_;
@@ -175,6 +181,31 @@ class Bench {
     }
   }
 
+  // Waits with a time-out, moved out and home again as long as they last: how late they end.
+  void waits() {
+    Numbers still[bench::kWaitKinds], moved[bench::kWaitKinds];
+    int count = 0;
+    for (int i = 0; i < rounds_; i++) {
+      for (bool moves : {false, true}) {
+        Probe probe(lab_, 1, {"omig-bench-waits"});
+        pid_t pid = probe.wait_ready().pid;
+        constexpr auto kLastMove = milliseconds(static_cast<int>(bench::kWaitSeconds * 1e3) - 700);
+        const auto last = Clock::now() + kLastMove;
+        while (moves && Clock::now() < last) migrate(pid, ++count % 2 ? "node2" : "home");
+        Numbers late = probe.finish();
+        for (int kind = 0; kind < bench::kWaitKinds; kind++) (moves ? moved : still)[kind].push_back(late.at(kind));
+      }
+    }
+    for (int kind = 0; kind < bench::kWaitKinds; kind++) {
+      const auto [first, end] = std::minmax_element(moved[kind].begin(), moved[kind].end());
+      add({fmt::format("wait_{}_late_ms", kind),
+           fmt::format("{} of {} s ends late", bench::kWaits[kind], bench::kWaitSeconds), median(moved[kind]), "ms",
+           "-10..10",
+           fmt::format("{:.1f}..{:.1f}; not moved {:.1f}; {} moves", *first, *end, median(still[kind]),
+                       count / rounds_)});
+    }
+  }
+
   void moves(int mib, int rounds) {
     Probe sink(lab_, 2, {"sink"}, false);
     std::string port = std::to_string(sink.wait_ready().limit_ms), size = std::to_string(mib);
@@ -233,7 +264,7 @@ int main(int argc, char** argv) {
   bool json = false;
   CLI::App app("Measures omig against what it replaces, as ratios of one interleaved run");
   app.add_option("--rounds", rounds, "measurements of each kind")->check(CLI::Range(2, 1000));
-  app.add_option("--only", only, "one part: home, cpu, calls, move10, move1024");
+  app.add_option("--only", only, "one part: home, cpu, calls, waits, move10, move1024");
   app.add_flag("--json", json, "print {KEY: {value, unit, budget, text, details}}");
   CLI11_PARSE(app, argc, argv);
   try {

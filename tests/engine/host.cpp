@@ -148,6 +148,7 @@ Result Link::reply(u64 seq) {
     if (frame.bytes != sizeof info) fail("a signal of the wrong size");
     read(&info, sizeof info);
     collected.push_back(info);
+    count_signal(frame);
     read(&frame, sizeof frame);
   }
   if (frame.type != wire::Type::reply || frame.seq != seq) fail("not the reply that was expected");
@@ -165,13 +166,19 @@ Result Link::reply(u64 seq) {
   return result;
 }
 
+void Link::count_signal(const wire::Frame& frame) {
+  if (frame.seq == 0 || (signals_sent != 0 && frame.seq != signals_sent + 1)) fail("signals are not counted");
+  signals_sent = static_cast<u32>(frame.seq);
+}
+
 siginfo_t Link::signal() {
   wire::Frame frame;
   siginfo_t info;
   static_assert(sizeof info == 128);
   read(&frame, sizeof frame);
-  if (frame.type != wire::Type::signal || frame.bytes != 128 || frame.seq != 0) fail("not a signal");
+  if (frame.type != wire::Type::signal || frame.bytes != 128) fail("not a signal");
   read(&info, sizeof info);
+  count_signal(frame);
   return info;
 }
 

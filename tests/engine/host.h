@@ -51,6 +51,7 @@ class Link {
   wire::ThreadExtra thread;
   wire::ProcessExtra process;
   std::vector<siginfo_t> collected;  // an ear: signals that came before a reply
+  u32 signals_sent = 0;              // and the seq of the last one
 
   u64 send(wire::Type type, const void* body = nullptr, size_t bytes = 0);
   template <typename T>
@@ -69,6 +70,7 @@ class Link {
 
  private:
   void read(void* bytes, size_t count);
+  void count_signal(const wire::Frame& frame);
   int fd_ = -1;
   u64 seq_ = 100;
 };

@@ -77,5 +77,25 @@ TEST(Ear, SignalsDoNotInterruptCalls) {
   EXPECT_EQ(away.leader().reply(seq).ret(), 1);
 }
 
+// A reply says which signals came before it, also one that the ear had not yet seen when the call ended.
+TEST(Ear, RepliesNameTheSignalsBeforeThem) {
+  Away away(1);
+  const u64 pid = static_cast<u64>(away.subject.pid());
+  for (int i = 0; i < 300; ++i) {
+    Result result = away.leader().call(CallSpec(SYS_kill, {pid, SIGUSR1}));
+    ASSERT_EQ(result.ret(), 0);
+    ASSERT_EQ(away.ear().signal().si_signo, SIGUSR1);
+    EXPECT_EQ(result.reply.signals, away.ear().signals_sent);
+    result = away.leader().call(CallSpec(SYS_getppid));
+    EXPECT_EQ(result.reply.signals, 0u);  // nothing since
+  }
+  // One that the host wants left pending delays nobody and is not waited for.
+  const u64 mask = 1ull << (SIGUSR1 - 1);
+  ASSERT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, mask)).ret(), 0);
+  const Result result = away.leader().call(CallSpec(SYS_kill, {pid, SIGUSR1}));
+  EXPECT_EQ(result.ret(), 0);
+  EXPECT_EQ(result.reply.signals, 0u);
+}
+
 }  // namespace
 }  // namespace omig::test

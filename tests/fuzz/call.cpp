@@ -19,6 +19,8 @@ namespace omig::engine {
 
 long recv_exact(SlotBlock&, void* to, u64 count) { return input->bytes.take(to, count) ? 0 : kClosed; }
 long drain(SlotBlock&, u64) { return 0; }
+bool take_directed(SlotBlock&) { return false; }
+u32 signals_before(SlotBlock&) { return 0; }
 long send_reply(SlotBlock&, u64, i64, u32) { return 0; }
 
 // What goes back is read by the kernel: every byte must be there.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A program that lives as long as the soak does: it computes, writes and reads files and pipes, forks, starts threads,
-// maps memory, and checks every result. SIGTERM ends it with status 0, a wrong result with 1 and a line on stderr.
+// maps memory, and checks every result; between its rounds it sleeps PAUSE_ms. SIGTERM ends it with status 0, a wrong
+// result with 1 and a line on stderr. Arguments: SEED PAUSE_ms
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,6 +97,7 @@ void socket_round(unsigned long x) {
 
 int main(int argc, char** argv) {
   unsigned long x = argc > 1 ? strtoul(argv[1], nullptr, 10) : 1;
+  const useconds_t pause_us = 1000 * static_cast<useconds_t>(argc > 2 ? atoi(argv[2]) : 20);
   struct sigaction action {};
   action.sa_handler = [](int) { asked_to_end = 1; };
   action.sa_flags = SA_RESTART;
@@ -104,7 +106,7 @@ int main(int argc, char** argv) {
   while (!asked_to_end) {
     x = mixed(x);
     rounds[x % 5](x >> 8);
-    usleep(20'000);
+    usleep(pause_us);
   }
   return 0;
 }

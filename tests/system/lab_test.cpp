@@ -302,8 +302,8 @@ TEST_F(LabTest, AKilledHomedIsStartedAgain) {
 TEST_F(LabTest, ErrorsNameTheCause) {
   EXPECT_NE(lab("status 2>&1").out.find("there is no lab in " + dir_.string()), string::npos);
   EXPECT_EQ(lab("exec 1 -- true 2>/dev/null").exit_code(), 1);
-  EXPECT_NE(lab("up --nodes 0 2>&1").out.find("--nodes needs a whole number"), string::npos);
-  EXPECT_NE(lab("up --cpu 40% 2>&1").out.find("--cpu needs a whole number"), string::npos);
+  EXPECT_NE(lab("up --nodes 0 2>&1").out.find("--nodes: needs a whole number"), string::npos);
+  EXPECT_NE(lab("up --cpu 40% 2>&1").out.find("--cpu: needs a whole number"), string::npos);
   fs::create_directory(dir_);
   std::ofstream(dir_ / "mine") << "precious";
   EXPECT_NE(lab("up --nodes 1 2>&1").out.find("is not empty"), string::npos);

@@ -67,6 +67,41 @@ TEST(Placement, TheYoungTheIdleAndTheBarredStay) {
   EXPECT_TRUE(decide(state, 1).empty());
 }
 
+TEST(Placement, WhoTalksToATerminalStays) {
+  PlacementState state = crowded(3);
+  for (Candidate& c : state.running) c.interactive = true;
+  EXPECT_TRUE(decide(state, 1).empty());
+  EXPECT_FALSE(usher(state, 1 << 20, 1).empty());  // but not where there is no memory
+}
+
+// A guest that waits for its home most of the time looks idle, and goes home; a quiet idle one stays.
+TEST(Placement, WhoWaitsForItsHomeGoesThere) {
+  PlacementState state;
+  state.self = node(2, 1, 0.3);
+  state.others = {node(1, 1, 0), node(3, 1, 0)};
+  Candidate guest = busy(100, 1);
+  guest.demand = 0.3;
+  guest.away = true;
+  guest.moves = 1;
+  state.running = {guest};
+  EXPECT_TRUE(decide(state, 1).empty());
+  state.running[0].calls_per_s = 5'000;
+  ASSERT_EQ(decide(state, 1).size(), 1u);
+  EXPECT_EQ(decide(state, 1)[0].target_id, 1u);
+  state.running[0].calls_per_s = 10;
+  state.running[0].bytes_per_s = 100e6;
+  ASSERT_EQ(decide(state, 1).size(), 1u);
+  EXPECT_EQ(decide(state, 1)[0].target_id, 1u);
+}
+
+TEST(Placement, BytesCountAsCallsDo) {
+  Candidate c = busy(100, 1);
+  const double quiet = penalty_of(c, 2);
+  c.bytes_per_s = 50e6;
+  EXPECT_GT(penalty_of(c, 2), quiet * 1.3);
+  EXPECT_LT(penalty_of(c, 1), 1);
+}
+
 TEST(Placement, ResidenceGrowsWithEveryMove) {
   PlacementState state = crowded(4);
   for (Candidate& c : state.running) {

@@ -3,30 +3,28 @@
 
 #include <fmt/format.h>
 
+#include "lib/client/facts.h"
+#include "lib/cluster/job.h"
 #include "tools/omctl/client.h"
+#include "tools/omctl/log.h"
 
 namespace omig {
 
 namespace {
 
-// Asks homed; nothing, and the one line said, if there is no answer. A refusal is an answer.
-std::optional<Json> ask(const Json& request) {
-  auto client = Client::connect();
-  if (!client) {
-    say_no_homed();
-    return std::nullopt;
-  }
-  auto answer = client->ask(request);
-  if (!answer) say_reason("homed ended the conversation without an answer (see its homed.log)");
-  return answer;
-}
-
-int refused(const Json& answer) {
-  say_reason(answer.value("reason", "refused without a reason"));
-  return 1;
-}
-
 std::string seconds(u64 ms) { return fmt::format("{}:{:02}.{:01}", ms / 60'000, ms / 1000 % 60, ms / 100 % 10); }
+
+void pid_argument(CLI::App& app, pid_t& pid) {
+  constexpr pid_t kGreatest = 4'194'304;  // PID_MAX_LIMIT
+  app.add_option("PID", pid, "a process")->required()->check(cli::whole_number(1, kGreatest));
+}
+
+cluster::Job job_of(const Json& answer) {
+  return {.locked = answer.value("locked", false),
+          .node = answer.value("locked_to", ""),
+          .kind = cluster::job_kind_named(answer.value("kind", "")).value_or(cluster::JobKind::none),
+          .decay = cluster::decay_kind_named(answer.value("decay", "")).value_or(cluster::DecayKind::slow)};
+}
 
 std::string size(u64 bytes) {
   if (bytes >= 10ull << 30) return fmt::format("{}G", bytes >> 30);
@@ -36,16 +34,30 @@ std::string size(u64 bytes) {
 
 }  // namespace
 
-int migrate_command(pid_t pid, const std::string& where, bool json) {
-  const auto answer = ask({{"op", "migrate"}, {"pid", pid}, {"to", where}});
+int migrate_main(const cli::Words& words) {
+  CLI::App app{"move a process; waits until it is done", "omctl migrate"};
+  pid_t pid = 0;
+  std::string where;
+  bool json = false;
+  pid_argument(app, pid);
+  app.add_option("WHERE", where, "a node's name or number, home, or balance")->required();
+  cli::json_flag(app, json);
+  cli::example(app, "  omctl migrate 4711 node2\n  omctl migrate 4711 home");
+  if (const auto end = cli::parse(app, words)) return *end;
+  const auto answer = ask_homed({{"op", "migrate"}, {"pid", pid}, {"to", where}}, kAnswerTimeout);
   if (!answer) return 1;
   if (json) fmt::print("{}\n", answer->dump());
   if (!answer->value("ok", false)) return refused(*answer);
   return 0;
 }
 
-int ps_command(bool json) {
-  const auto answer = ask({{"op", "ps"}});
+int ps_main(const cli::Words& words) {
+  CLI::App app{"processes and where they are", "omctl ps"};
+  bool json = false;
+  cli::json_flag(app, json);
+  cli::example(app, "  omctl ps\n  omctl ps --json | jq '.processes[] | select(.where == \"away\") | .pid'");
+  if (const auto end = cli::parse(app, words)) return *end;
+  const auto answer = ask_homed({{"op", "ps"}});
   if (!answer) return 1;
   if (!answer->value("ok", false)) return refused(*answer);
   if (json) {
@@ -72,8 +84,15 @@ int ps_command(bool json) {
   return 0;
 }
 
-int where_command(pid_t pid, bool json) {
-  const auto answer = ask({{"op", "where"}, {"pid", pid}});
+int where_main(const cli::Words& words) {
+  CLI::App app{"the node a process is on", "omctl where"};
+  pid_t pid = 0;
+  bool json = false;
+  pid_argument(app, pid);
+  cli::json_flag(app, json);
+  cli::example(app, "  omctl where 4711");
+  if (const auto end = cli::parse(app, words)) return *end;
+  const auto answer = ask_homed({{"op", "where"}, {"pid", pid}});
   if (!answer) return 1;
   if (json) fmt::print("{}\n", answer->dump());
   if (!answer->value("ok", false)) return refused(*answer);
@@ -81,8 +100,15 @@ int where_command(pid_t pid, bool json) {
   return 0;
 }
 
-int why_command(pid_t pid, bool json) {
-  const auto answer = ask({{"op", "why"}, {"pid", pid}});
+int why_main(const cli::Words& words) {
+  CLI::App app{"why a process stays where it is, or cannot move", "omctl why"};
+  pid_t pid = 0;
+  bool json = false;
+  pid_argument(app, pid);
+  cli::json_flag(app, json);
+  cli::example(app, "  omctl why 4711");
+  if (const auto end = cli::parse(app, words)) return *end;
+  const auto answer = ask_homed({{"op", "why"}, {"pid", pid}});
   if (!answer) return 1;
   if (json) fmt::print("{}\n", answer->dump());
   if (!answer->value("ok", false)) return refused(*answer);
@@ -94,6 +120,10 @@ int why_command(pid_t pid, bool json) {
   } else {
     fmt::print("can move\n");
   }
+  const cluster::Job job = job_of(*answer);
+  if (job != cluster::Job()) fmt::print("{}\n", cluster::told(job));
+  if (answer->contains("decision")) fmt::print("{}\n", answer->value("decision", ""));
+  if (answer->contains("last_move")) print_move(answer->at("last_move"));
   if (answer->contains("came_home_for")) {
     const double ago = answer->value("came_home_ms_ago", 0.0) / 1000;
     const std::string when = ago > 0 ? fmt::format(" {:.1f} s ago", ago) : "";
@@ -102,8 +132,27 @@ int why_command(pid_t pid, bool json) {
   return 0;
 }
 
+int nodes_main(const cli::Words& words) {
+  CLI::App app{"the cluster as seen from here", "omctl nodes"};
+  bool json = false;
+  cli::json_flag(app, json);
+  cli::example(app, "  omctl nodes\n  omctl nodes --json | jq '.nodes[] | select(.state != \"up\") | .name'");
+  if (const auto end = cli::parse(app, words)) return *end;
+  return nodes_command(json);
+}
+
+namespace {
+
+std::string state_of(const Json& node) {
+  const NodeFacts facts = facts_of(node);
+  if (!facts.up()) return node.value("state", "");
+  return (facts.status & kStatusQuiet) != 0 ? "quiet" : (facts.status & kStatusBlock) != 0 ? "block" : "up";
+}
+
+}  // namespace
+
 int nodes_command(bool json) {
-  const auto answer = ask({{"op", "nodes"}});
+  const auto answer = ask_homed({{"op", "nodes"}});
   if (!answer) return 1;
   if (!answer->value("ok", false)) return refused(*answer);
   if (json) {
@@ -114,10 +163,9 @@ int nodes_command(bool json) {
              "CPUS", "SPEED", "LOAD", "FREE", "TOTAL", "GUESTS", "AWAY");
   for (const Json& n : answer->at("nodes")) {
     fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6.2f} {:>6.2f} {:>6.2f} {:>7} {:>7} {:>6} {:>5}\n", n.value("id", 0),
-               n.value("name", ""), n.value("endpoint", ""), n.value("state", ""), n.value("cpus", 0.0),
-               n.value("speed", 0.0), n.value("runnable", 0.0) + n.value("reserved", 0.0),
-               size(n.value("free_bytes", u64{0})), size(n.value("total_bytes", u64{0})), n.value("guests", 0),
-               n.value("away", 0));
+               n.value("name", ""), n.value("endpoint", ""), state_of(n), n.value("cpus", 0.0), n.value("speed", 0.0),
+               n.value("runnable", 0.0) + n.value("reserved", 0.0), size(n.value("free_bytes", u64{0})),
+               size(n.value("total_bytes", u64{0})), n.value("guests", 0), n.value("away", 0));
   }
   for (const Json& p : answer->at("problems"))
     fmt::print("      {}: {}\n", p.value("endpoint", ""), p.value("problem", ""));

@@ -23,7 +23,7 @@ Probe probe_binary(const char* name) {
 
 Probe probe_homed() {
   auto client = Client::connect();
-  const auto answer = client ? client->ask({{"op", "ping"}}) : std::nullopt;
+  const auto answer = client ? client->ask({{"op", "ping"}}, kTellTimeout) : std::nullopt;
   Probe probe{"homed running", false, answer.has_value(), default_state_dir(), ""};
   if (answer) {
     probe.detail = fmt::format("{} at {}", answer->value("node", ""), default_state_dir());
@@ -45,7 +45,12 @@ Probe probe_root() {
 
 }  // namespace
 
-int doctor_command(bool json) {
+int doctor_main(const cli::Words& words) {
+  CLI::App app{"what this machine allows, and what to do about the rest", "omctl doctor"};
+  bool json = false;
+  cli::json_flag(app, json);
+  cli::example(app, "  omctl doctor");
+  if (const auto end = cli::parse(app, words)) return *end;
   std::vector<Probe> probes = probe_kernel();
   for (const char* name : {"homed", "omig-host", "omig-stub", "omig-engine", "libomig.so"})
     probes.push_back(probe_binary(name));

@@ -13,7 +13,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdio>
 #include <iostream>
 
@@ -24,92 +23,31 @@ using namespace omig::lab;
 
 namespace {
 
-constexpr const char* kUsage =
-    "usage: omctl lab COMMAND [--dir DIR]\n"
-    "  up [--nodes N] [--cpu PERCENT] [--rate MBIT]   start N nodes; --cpu is each node's share of one core\n"
-    "     [--no-balance]                              no process moves unless told to\n"
-    "  exec NODE -- CMD...                            run CMD on a node\n"
-    "  status [--json]\n"
-    "  restart NODE                                   start the node's homed again\n"
-    "  down                                           end everything in it and remove it\n";
-
-int number(const std::string& option, const std::string& text, int least, int most) {
-  int value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < least || value > most)
-    throw LabError(fmt::format("{} needs a whole number from {} to {}, not '{}'", option, least, most, text));
-  return value;
-}
+// Hidden from help: how `up` starts the processes that hold a node's namespaces.
+constexpr const char* kHold = "hold";
 
 struct Parsed {
   Options options;
-  std::vector<std::string> words;  // what is no option, up to and including everything after "--"
+  std::string node;
+  cli::Words command;  // of exec
   int hold_id = -1;
+  int status = 0;
 };
 
-// Options end at "--", or (exec) at the first word that follows the node.
-Parsed parse(const std::string& command, const std::vector<std::string>& args) {
-  Parsed parsed;
-  for (size_t i = 0; i < args.size(); ++i) {
-    std::string name = args[i];
-    bool command_begins = command == "exec" && parsed.words.size() == 1 && name.rfind("--dir", 0) != 0;
-    if (name == "--" || command_begins) {
-      if (name == "--") ++i;
-      parsed.words.insert(parsed.words.end(), args.begin() + static_cast<long>(i), args.end());
-      break;
-    }
-    if (name.empty() || name[0] != '-') {
-      parsed.words.push_back(name);
-      continue;
-    }
-    if (name == "--json" && command == "status") {
-      parsed.options.json = true;
-      continue;
-    }
-    if (name == "--no-balance" && command == "up") {
-      parsed.options.balance = false;
-      continue;
-    }
-    std::string value;
-    if (size_t equals = name.find('='); equals != std::string::npos) {
-      value = name.substr(equals + 1);
-      name.resize(equals);
-    } else if (i + 1 < args.size()) {
-      value = args[++i];
-    } else {
-      throw LabError(fmt::format("{}: unknown, or its value is missing\n{}", name, kUsage));
-    }
-    if (name == "--dir")
-      parsed.options.dir = value;
-    else if (name == "--nodes" && command == "up")
-      parsed.options.nodes = number(name, value, 1, kMaxNodes);
-    else if (name == "--cpu" && command == "up")
-      parsed.options.cpu_percent = number(name, value, 1, 100000);
-    else if (name == "--rate" && command == "up")
-      parsed.options.rate_mbit = number(name, value, 1, 1000000);
-    else if (name == "--node" && command == "hold")
-      parsed.hold_id = number(name, value, 0, kMaxNodes);
-    else
-      throw LabError(fmt::format("lab {} knows no option {}\n{}", command, name, kUsage));
-  }
-  parsed.options.dir = canonical_dir(parsed.options.dir.empty() ? default_dir() : parsed.options.dir);
-  return parsed;
-}
-
-int dispatch(const std::string& command, const Parsed& parsed) {
-  const auto& [options, words, hold_id] = parsed;
-  size_t expected = command == "exec" ? 2 : command == "restart" ? 1 : 0;
-  if (words.size() < expected)
-    throw LabError(fmt::format("lab {}: the command line is incomplete\n{}", command, kUsage));
-  if (command != "exec" && words.size() > expected)
-    throw LabError(fmt::format("lab {}: what is '{}'?\n{}", command, words[expected], kUsage));
-  if (command == "up") return up(options);
-  if (command == "down") return down(options);
-  if (command == "status") return status(options);
-  if (command == "restart") return restart(options, words[0]);
-  if (command == "exec") return lab::exec(options, words[0], {words.begin() + 1, words.end()});
-  if (command == "hold") return hold(options.dir, hold_id);
-  throw LabError(fmt::format("there is no lab {}\n{}", command, kUsage));
+CLI::App* add_command(CLI::App& app, Parsed& parsed, const char* name, const char* summary, const char* example,
+                      int (*work)(const Parsed&)) {
+  CLI::App* command = app.add_subcommand(name, summary);
+  command
+      ->add_option("--dir", parsed.options.dir,
+                   "the lab's directory (default: $OMIG_DIR, else /run/omig-lab or the user's)")
+      ->type_name("DIR");
+  cli::example(*command, example);
+  command->callback([&parsed, work] {
+    Options& options = parsed.options;
+    options.dir = canonical_dir(options.dir.empty() ? default_dir() : options.dir);
+    parsed.status = work(parsed);
+  });
+  return command;
 }
 
 }  // namespace
@@ -149,18 +87,64 @@ int status(const Options& options) {
 
 }  // namespace omig::lab
 
-int lab_main(std::vector<std::string> args) {
-  if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
-    std::fputs(kUsage, args.empty() ? stderr : stdout);
-    return args.empty() ? 2 : 0;
+int lab_main(const cli::Words& words) {
+  CLI::App app{"a cluster of several nodes on this machine", "omctl lab"};
+  app.require_subcommand(1);
+  cli::example(app, "  omctl lab up --nodes 4 --cpu 40\n  omctl lab exec 1 -- octave model.m\n  omctl lab down");
+  Parsed parsed;
+  Options& options = parsed.options;
+  const auto add = [&](const char* name, const char* summary, const char* example, int (*work)(const Parsed&)) {
+    return add_command(app, parsed, name, summary, example, work);
+  };
+  const auto with_node = [&](CLI::App* command) {
+    command->add_option("NODE", parsed.node, "a node's number or name")->required();
+  };
+
+  CLI::App* up = add("up", "start the nodes; returns when all see each other", "  omctl lab up --nodes 4 --cpu 40",
+                     [](const Parsed& p) { return lab::up(p.options); });
+  up->add_option("--nodes", options.nodes, "how many (default 4)")
+      ->type_name("N")
+      ->check(cli::whole_number(1, kMaxNodes));
+  up->add_option("--cpu", options.cpu_percents,
+                 "each node's share of one core, in percent; 80,40,20: the nodes' in turn")
+      ->type_name("PERCENT")
+      ->delimiter(',')
+      ->expected(1, kMaxNodes)
+      ->check(cli::whole_number(1, 100'000));
+  up->add_option("--rate", options.rate_mbit, "each node's network in both directions, in Mbit/s")
+      ->type_name("MBIT")
+      ->check(cli::whole_number(1, 1'000'000));
+  up->add_flag_callback(
+      "--no-balance", [&options] { options.balance = false; }, "no process moves unless told to");
+
+  CLI::App* exec =
+      add("exec", "run a command on a node: stdin, stdout, signals and exit status are its own",
+          "  omctl lab exec 1 -- omctl nodes", [](const Parsed& p) { return lab::exec(p.options, p.node, p.command); });
+  with_node(exec);
+  cli::carries_command(*exec);
+
+  CLI::App* status = add("status", "the nodes; exit status 0 only if each sees all", "  omctl lab status --json",
+                         [](const Parsed& p) { return lab::status(p.options); });
+  cli::json_flag(*status, options.json);
+  with_node(add("restart", "start a node's homed again", "  omctl lab restart node2",
+                [](const Parsed& p) { return lab::restart(p.options, p.node); }));
+  add("down", "end everything in the lab and remove it", "  omctl lab down",
+      [](const Parsed& p) { return lab::down(p.options); });
+  CLI::App* hold = add(kHold, "", "", [](const Parsed& p) { return lab::hold(p.options.dir, p.hold_id); });
+  hold->group("");
+  hold->add_option("--node", parsed.hold_id)->check(cli::whole_number(0, kMaxNodes));
+
+  cli::Words own = words;
+  if (!words.empty() && words[0] == "exec") {
+    own.erase(own.begin());
+    parsed.command = cli::cut_command(*exec, own, 1);
+    own.insert(own.begin(), "exec");
   }
-  std::string command = args[0];
   try {
-    args.erase(args.begin());
-    return dispatch(command, parse(command, args));
+    return cli::parse(app, own).value_or(parsed.status);
   } catch (const std::exception& error) {
     std::cout.flush();
-    std::cerr << "omctl lab: " << error.what() << (std::string(error.what()).ends_with('\n') ? "" : "\n");
+    std::cerr << "omctl lab: " << error.what() << "\n";
     return 1;
   }
 }

@@ -2,8 +2,7 @@
 // `omctl lab`: a cluster of N nodes on one machine.
 #pragma once
 
-#include <string>
-#include <vector>
+#include "lib/cli/command_line.h"
 
-// args: what follows `omctl lab` ("up", "--nodes", "4", ...). The exit status; messages are already printed.
-int lab_main(std::vector<std::string> args);
+// words: what follows `omctl lab` ("up", "--nodes", "4", ...). The exit status; messages are already printed.
+int lab_main(const omig::cli::Words& words);

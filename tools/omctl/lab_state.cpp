@@ -89,7 +89,8 @@ nlohmann::json to_json(const Lab& lab) {
   return {{"dir", lab.dir},
           {"mode", lab.mode == Mode::namespaces ? "namespaces" : "loopback"},
           {"ready", lab.ready},
-          {"cpu_percent", optional(lab.cpu_percent)},
+          {"cpu_percent", lab.cpu_percents.empty() ? nlohmann::json() : nlohmann::json(lab.cpu_percents[0])},
+          {"cpu_percents", lab.cpu_percents},
           {"rate_mbit", optional(lab.rate_mbit)},
           {"balance", lab.balance},
           {"cgroup", lab.cgroup},
@@ -118,7 +119,7 @@ Lab load(const fs::path& dir) {
     lab.dir = dir;
     lab.mode = json.at("mode") == "namespaces" ? Mode::namespaces : Mode::loopback;
     lab.ready = json.at("ready");
-    lab.cpu_percent = optional(json.at("cpu_percent"));
+    lab.cpu_percents = json.at("cpu_percents").get<std::vector<int>>();
     lab.rate_mbit = optional(json.at("rate_mbit"));
     lab.balance = json.value("balance", true);
     lab.cgroup = json.at("cgroup").get<std::string>();
@@ -224,8 +225,9 @@ std::vector<fs::path> all_cgroup_roots() {
   return roots;
 }
 
-// Without CPU shares the lab keeps away from the cpu controller, and so from the scheduler: on Linux 6.18 a nested group
-// whose threads sleep and wake all the time on several CPUs gains credit without end, and nothing else runs for seconds.
+// Without CPU shares the lab keeps away from the cpu controller, and so from the scheduler: on Linux 6.18 a nested
+// group whose threads sleep and wake all the time on several CPUs gains credit without end, and nothing else runs for
+// seconds.
 CgroupPlan plan_cgroups(bool cpu_shares) {
   std::string problem = cpu_shares ? "no cgroup hierarchy with the cpu controller is mounted"
                                    : "no cgroup hierarchy with the pids controller is mounted";
@@ -291,9 +293,10 @@ void make_cgroups(const Lab& lab) {
     if (mkdir(each.c_str(), 0755) != 0 && errno != EEXIST)
       throw LabError(fmt::format("cannot make the cgroup {}: {}", each.string(), errno_text()));
     // On v2 the lab's cgroup has to hand the controller on to the nodes'.
-    if (lab.cpu_percent && each == lab.cgroup && fs::exists(each / "cgroup.controllers")) v2_grants_cpu(each);
-    if (each != lab.cgroup && each != bridge_cgroup(lab) && lab.cpu_percent) limit_cpu(each, *lab.cpu_percent);
+    if (!lab.cpu_percents.empty() && each == lab.cgroup && fs::exists(each / "cgroup.controllers")) v2_grants_cpu(each);
   }
+  if (lab.cpu_percents.empty()) return;
+  for (const Node& node : lab.nodes) limit_cpu(node.cgroup, lab.cpu_percent_of(node));
 }
 
 int join_cgroup(const fs::path& path, pid_t pid) {

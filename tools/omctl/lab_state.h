@@ -49,7 +49,7 @@ struct Lab {
   fs::path dir;
   Mode mode = Mode::loopback;
   bool ready = false;
-  std::optional<int> cpu_percent;
+  std::vector<int> cpu_percents;  // each node's share of one core, in turns; empty: no limits
   std::optional<int> rate_mbit;
   bool balance = true;
   fs::path cgroup;  // the parent of the nodes' cgroups; empty: none
@@ -57,6 +57,9 @@ struct Lab {
   std::vector<Node> nodes;
 
   const Node& node(const std::string& text) const;  // "3" or "node3"
+  int cpu_percent_of(const Node& node) const {      // only if there are limits
+    return cpu_percents[static_cast<size_t>(node.id - 1) % cpu_percents.size()];
+  }
   fs::path state_file() const { return dir / "lab.json"; }
   fs::path common_private() const { return dir / "private"; }
 };
@@ -121,7 +124,7 @@ pid_t living_homed(const Lab& lab, const Node& node);
 struct Options {
   fs::path dir;
   int nodes = 4;
-  std::optional<int> cpu_percent;
+  std::vector<int> cpu_percents;
   std::optional<int> rate_mbit;
   bool balance = true;
   bool json = false;

@@ -181,11 +181,11 @@ Lab plan(const Options& options) {
     fmt::print(stderr, "omctl lab: --rate needs network namespaces (root): the nodes talk at full speed\n");
     lab.rate_mbit.reset();
   }
-  CgroupPlan cgroups = plan_cgroups(options.cpu_percent.has_value());
+  CgroupPlan cgroups = plan_cgroups(!options.cpu_percents.empty());
   if (!cgroups.parent.empty()) {
     lab.cgroup = cgroups.parent / cgroup_name(lab.dir);
-    lab.cpu_percent = options.cpu_percent;
-  } else if (options.cpu_percent) {
+    lab.cpu_percents = options.cpu_percents;
+  } else if (!options.cpu_percents.empty()) {
     fmt::print(stderr, "omctl lab: --cpu is not available: {}: every node may use the whole machine\n",
                cgroups.problem);
   }
@@ -259,7 +259,8 @@ pid_t start_homed(const Lab& lab, const Node& node) {
   words.insert(words.end(), {"--id", std::to_string(node.id), "--listen", at(node), "--speed", "1"});
   for (const Node& peer : lab.nodes)
     if (peer.id != node.id) words.insert(words.end(), {"--peer", at(peer)});
-  if (lab.cpu_percent) words.insert(words.end(), {"--cpus", fmt::format("{:.2f}", *lab.cpu_percent / 100.0)});
+  if (!lab.cpu_percents.empty())
+    words.insert(words.end(), {"--cpus", fmt::format("{:.2f}", lab.cpu_percent_of(node) / 100.0)});
   if (!lab.balance) words.push_back("--no-balance");
   Fd log(open((node.state_dir / "homed.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!log) throw LabError(fmt::format("cannot write {}/homed.log: {}", node.state_dir.string(), std::strerror(errno)));
@@ -314,10 +315,12 @@ int up(const Options& options) {
     if (existed) mkdir(options.dir.c_str(), 0755);  // as it was found: empty
     throw LabError(failure.what());
   }
-  std::string share = lab.cpu_percent ? fmt::format("{}% CPU", *lab.cpu_percent) : "no CPU limit";
-  for (const Node& node : lab.nodes)
+  for (const Node& node : lab.nodes) {
+    const std::string share =
+        lab.cpu_percents.empty() ? "no CPU limit" : fmt::format("{}% CPU", lab.cpu_percent_of(node));
     fmt::print("{:<8} {:<12} {:<12} homed {:<8} {}\n", node.name(), node.address, share, node.homed,
                node.state_dir.string());
+  }
   return 0;
 }
 

@@ -23,6 +23,7 @@
 #include <cstring>
 #include <functional>
 
+#include "lib/abi/landlock.h"
 #include "lib/base/types.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
@@ -197,6 +198,12 @@ int try_process_memory() {
   return code;
 }
 
+int try_landlock(long version) {
+  const long here = abi::landlock_version();
+  if (here <= 0) return errno;
+  return here >= version ? 0 : ENOSYS;
+}
+
 int try_io_uring() {
   char parameters[256] = {};  // larger than struct io_uring_params
   return code_of(syscall(SYS_io_uring_setup, 1, parameters) >= 0);
@@ -237,6 +244,14 @@ std::vector<Probe> probe_kernel() {
       probe("ptrace", true, "sysctl kernel.yama.ptrace_scope=1 or 0; in a container: --cap-add SYS_PTRACE", try_ptrace),
       probe("process_vm_readv", true, "sysctl kernel.yama.ptrace_scope=1 or 0; in a container: --cap-add SYS_PTRACE",
             try_process_memory),
+      probe("Landlock", false,
+            "Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK, and landlock in the boot parameter lsm=; without it "
+            "guests "
+            "are behind one wall instead of two",
+            [] { return try_landlock(1); }),
+      probe("Landlock scopes", false,
+            "Linux 6.12 or later; without them a host that a guest breaks into could signal its user's processes",
+            [] { return try_landlock(6); }),
       probe("io_uring", false, "sysctl kernel.io_uring_disabled=0; without it links use plain calls", try_io_uring),
       probe("userfaultfd", false, "CONFIG_USERFAULTFD; without it there is no pre-copy", try_userfaultfd),
   };

@@ -23,6 +23,12 @@ struct Options {
   u32 window = cluster::kWindow;
 };
 
+std::vector<std::string> policy_names() {
+  std::vector<std::string> names;
+  for (const cluster::Policy& policy : cluster::policies()) names.emplace_back(policy.name);
+  return names;
+}
+
 std::vector<cluster::Policy> chosen(const Options& options) {
   if (options.policies.empty()) return {cluster::policies().begin(), cluster::policies().end()};
   std::vector<cluster::Policy> list;
@@ -123,47 +129,50 @@ void spread(const Options& options) {
 
 }  // namespace
 
-int sim_main(std::vector<std::string> words) {
-  CLI::App app{"omctl sim: the cluster's policies on simulated clusters"};
+int sim_main(const cli::Words& words) {
+  CLI::App app{"the cluster's policies on simulated clusters", "omctl sim"};
   app.require_subcommand(1);
+  cli::example(app, "  omctl sim run --nodes 64 --load 0.8");
   Options o;
   Scenario& s = o.scenario;
-  const auto add = [&](const char* name, const char* what, void (*work)(const Options&)) {
+  const auto add = [&](const char* name, const char* what, void (*work)(const Options&), const char* example) {
     CLI::App* command = app.add_subcommand(name, what);
+    cli::example(*command, example);
     command->callback([&o, work] { work(o); });
-    command->add_option("--nodes", s.nodes, "how many")->check(CLI::Range(2, 1'000'000));
-    command->add_option("--load", s.load, "of the cluster's capacity")->check(CLI::PositiveNumber);
-    command->add_option("--seed", s.seed, "the first");
-    command->add_option("--seeds", o.seeds, "runs per figure")->check(CLI::Range(1, 1'000));
-    command->add_option("--time", s.time_s, "seconds in which processes arrive")->check(CLI::PositiveNumber);
-    command->add_option("--warm", s.warm_s, "seconds not measured");
-    command->add_option("--trees", s.trees, "share of the work that is fork trees")->check(CLI::Range(0.0, 1.0));
-    command->add_option("--delay", s.delay_s, "of a message, seconds");
-    command->add_option("--loss", s.loss, "share of messages lost")->check(CLI::Range(0.0, 1.0));
-    command->add_option("--failures", s.failures_per_h, "per node and hour");
-    command->add_option("--io", s.io, "share of I/O-bound processes")->check(CLI::Range(0.0, 1.0));
-    command->add_option("--history", s.history, "share of starts whose program is known")->check(CLI::Range(0.0, 1.0));
-    command->add_option("--window", o.window, "entries kept (gossip)")->check(CLI::Range(2, 1'000'000));
-    command->add_flag("--mixed", s.mixed, "speeds 1:2:4");
-    command->add_flag("--tight", s.tight, "little memory");
-    command->add_option("--policy", o.policies, "some of: home round-robin least-loaded openmosix ... (default: all)")
+    command->add_option("--nodes", s.nodes, "how many nodes")->type_name("N")->check(CLI::Range(2, 1'000'000));
+    command->add_option("--load", s.load, "how much work arrives, 1 = as much as the cluster can do")
+        ->type_name("SHARE")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--seed", s.seed, "the first seed")->type_name("N");
+    command->add_option("--seeds", o.seeds, "runs per figure")->type_name("N")->check(CLI::Range(1, 1'000));
+    command->add_option("--time", s.time_s, "for so long processes arrive")
+        ->type_name("SECONDS")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--warm", s.warm_s, "so long is not measured")->type_name("SECONDS");
+    command->add_option("--trees", s.trees, "share of the work that is fork trees")
+        ->type_name("SHARE")
+        ->check(CLI::Range(0.0, 1.0));
+    command->add_option("--delay", s.delay_s, "how long a message takes")->type_name("SECONDS");
+    command->add_option("--loss", s.loss, "share of messages lost")->type_name("SHARE")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--failures", s.failures_per_h, "how often a node fails in an hour")->type_name("N");
+    command->add_option("--io", s.io, "share of I/O-bound processes")->type_name("SHARE")->check(CLI::Range(0.0, 1.0));
+    command->add_option("--history", s.history, "share of starts whose program is known")
+        ->type_name("SHARE")
+        ->check(CLI::Range(0.0, 1.0));
+    command->add_option("--window", o.window, "entries kept (gossip)")->type_name("N")->check(CLI::Range(2, 1'000'000));
+    command->add_flag("--mixed", s.mixed, "nodes of speeds 1:2:4");
+    command->add_flag("--tight", s.tight, "nodes with little memory");
+    command->add_option("--policy", o.policies, "some of the policies, with commas between them (default: all)")
+        ->type_name("NAME")
         ->delimiter(',')
-        ->check([](const std::string& name) {
-          return cluster::policy_named(name) != nullptr ? std::string() : "no policy is called " + name;
-        });
+        ->check(CLI::IsMember(policy_names()));
   };
-  add("run", "one scenario, each policy", run);
-  add("table", "all loads, speeds and memories", table);
-  add("scale", "4 to 100,000 nodes", scale);
-  add("gossip", "how fast news get around, against the formula", gossip);
-  add("spread", "everything starts on one node", spread);
-  std::ranges::reverse(words);
-  try {
-    app.parse(std::move(words));
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kUsageError;
-  }
-  return 0;
+  add("run", "one scenario, each policy", run, "  omctl sim run --nodes 64 --load 0.8 --policy openmosix,omig");
+  add("table", "all loads, speeds and memories", table, "  omctl sim table --nodes 64 --seeds 5");
+  add("scale", "4 to 100,000 nodes", scale, "  omctl sim scale --policy omig");
+  add("gossip", "how fast news get around, against the formula", gossip, "  omctl sim gossip --nodes 1000");
+  add("spread", "everything starts on one node", spread, "  omctl sim spread --nodes 16 --policy omig");
+  return cli::parse(app, words).value_or(0);
 }
 
 }  // namespace omig

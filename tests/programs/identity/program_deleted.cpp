@@ -7,16 +7,18 @@
 #include "tests/programs/program.h"
 
 int main(int argc, char** argv) {
-  if (argc == 1) {  // a copy of this program takes its place
+  if (argc == 1) {  // a copy of this program takes its place; it has no name any more when it begins
     int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), to = open("copy", O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
     struct stat status;
     CHECK(from >= 0 && to >= 0 && fstat(from, &status) == 0);
     CHECK_EQ(sendfile(to, from, nullptr, static_cast<size_t>(status.st_size)), status.st_size);
     close(to);
-    execl("./copy", "copy", "again", nullptr);
+    const int copy = open("copy", O_RDONLY | O_CLOEXEC);
+    CHECK(copy >= 0 && unlink("copy") == 0);
+    char* const again[] = {const_cast<char*>("copy"), const_cast<char*>("again"), nullptr};
+    fexecve(copy, again, environ);
     FAIL("exec: %s", strerror(errno));
   }
-  CHECK_EQ(unlink("copy"), 0);
   const char* end = "/copy (deleted)";
   for (int round = 0; round < 2; round++) {
     ready_and_wait();

@@ -10,6 +10,16 @@ case $1 in
   bc) echo 'scale=1500; a(1)*4; for (i = 0; i < 6; i++) { scale=600; l(2+i); }' | bc -l ;;
   node) node -e 'const cp=require("child_process"),fs=require("fs");(async()=>{for(let r=0;r<20;r++){let s=0;for(let i=0;i<2e6;i++)s=(s*31+i+r)%1000003;console.log(r,s);fs.writeFileSync("n",String(s));console.log(fs.readFileSync("n","utf8"));await new Promise(f=>setTimeout(f,20));if(r%5==0)console.log(cp.execSync("echo child "+r).toString())}})()' ;;
   java) java -Xshare:auto -XX:-UsePerfData -cp "$2" Work ;;
+  R)
+    cat > work.R <<'P'
+set.seed(42)
+for (r in 1:25) {
+  a <- matrix(runif(90000), 300)
+  cat(r, sum(abs(a %*% solve(a) - diag(300))) < 1e-6, sprintf("%.6f", sum(sort(runif(50000))[1:10])), "\n")
+  if (r %% 5 == 0) cat(system(paste("echo child", r), intern = TRUE), "\n")
+}
+P
+    Rscript --vanilla work.R ;;
   openssl) seq 1 300000 > data; for a in sha256 sha512 md5; do openssl dgst -$a data; done; openssl enc -aes-256-ctr -K 00 -iv 00 -in data 2>/dev/null | sha256sum; openssl prime -generate -bits 64 > /dev/null && echo prime ;;
   gfortran)
     cat > work.f90 <<'F'
