@@ -136,9 +136,12 @@ awaitable<Json> Control::answer(Local::socket& socket, const Json& request, cons
     co_return answer;
   }
   if (op == "bring" || op == "expel") {
-    Listener listener(socket, request);
     const Emptied what = op == "bring" ? Emptied::own : Emptied::guests;
-    co_return co_await bring_or_expel(d_, moves_, listener, what, asker.uid);
+    const Json closed = close_door(d_, what, asker.uid);
+    if (!field(closed, "ok", false)) co_return closed;
+    peers_.hurry();  // or others would go on choosing this node for a second
+    Listener listener(socket, request);
+    co_return co_await empty(d_, moves_, listener, what);
   }
   if (op == "map") co_return members_.tell();
   if (op == "load_map" || op == "leave") {
@@ -259,6 +262,10 @@ Json Control::nodes() {
     node["state"] = state;
     node["age_ms"] = age_ms;
     node["self"] = e.id == d_.config.id;
+    if (const cluster::Link* link = d_.links.find(e.id)) {
+      if (link->rtt_s > 0) node["rtt_ms"] = link->rtt_s * 1000;
+      if (link->bytes_per_s > 0) node["bytes_per_s"] = link->bytes_per_s;
+    }
     if (e.id == d_.config.id) {
       node["policy"] = d_.config.policy->name;
       node["quiet"] = d_.settings.quiet;

@@ -70,7 +70,9 @@ struct Daemon {
   double utilisation = 0;                    // capacity.h keeps it
   cluster::Programs programs;                // what they did in earlier runs
   cluster::DecayingSum coming;               // new processes, by the time that they will be there
+  cluster::Links links;                      // from here to the others
   u32 on_their_way = 0;                      // moves of ours, from the question to the target to the end
+  u64 bytes_on_their_way = 0;                // of memory that those carry
   std::map<Endpoint, std::string> problems;  // why a peer cannot be talked to; empty: it can
   u64 incarnation = 0;
   u64 entry_seq = 0;

@@ -114,6 +114,8 @@ std::string last_line(const std::string& text) {
 
 }  // namespace
 
+bool MoveResult::busy() const { return !ok && (*code == '\0' ? is_busy(reason) : code == std::string_view("busy")); }
+
 Json MoveResult::to_json() const {
   Json json = figures;
   json["ok"] = ok;
@@ -121,7 +123,7 @@ Json MoveResult::to_json() const {
     json["node"] = node;
   } else {
     json["reason"] = reason;
-    if (*code != '\0' || is_busy(reason)) json["code"] = *code != '\0' ? code : "busy";
+    if (*code != '\0' || busy()) json["code"] = *code != '\0' ? code : "busy";
   }
   return json;
 }
@@ -249,6 +251,7 @@ awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) 
       result = refused(fmt::format("process {}: {}", pid, *reason));
     } else {
       result = co_await depart(pid, to, job);
+      measure(to.id, result);
       // Said while it was on its way: the host knows what was said before.
       p = d_.processes.look_at(pid, now_ms());
       if (p != nullptr && p->where == Where::away && p->job != job) {
@@ -322,6 +325,7 @@ awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* t
     result = co_await command(at, key.pid, &to, d_.config.name);
   }
   if (result.ok) {
+    measure(target != nullptr ? target->entry.id : id_of(key.home), result);
     result.node = wanted;
     d_.visitors.all().erase(key);  // until its host lists it again, should it come back
   }
@@ -329,10 +333,22 @@ awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* t
   co_return result;
 }
 
+u32 Moves::id_of(const std::string& node) const {
+  const cluster::Seen* seen = d_.window.find(node);
+  return seen == nullptr ? 0 : seen->entry.id;
+}
+
+// What went from here to that node, and how fast.
+void Moves::measure(u32 node, const MoveResult& result) {
+  if (!result.ok || node == 0) return;
+  const u64 bytes = field<u64>(result.figures, "bytes", 0) + field<u64>(result.figures, "ahead_bytes", 0);
+  d_.links.carried(node, bytes, field<double>(result.figures, "total_ms", 0) / 1000);
+}
+
 void Moves::note(VisitorKey key, const MoveResult& result) {
   const auto [bar, refusal] = [&]() -> std::pair<i64, std::string> {
     if (result.ok) return {0, ""};
-    return {now_ms() + (is_busy(result.reason) ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
+    return {now_ms() + (result.busy() ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
   }();
   const auto apply = [&, bar = bar, refusal = refusal](auto& entry) {
     entry.barred_until_ms = bar;

@@ -16,6 +16,7 @@ struct MoveResult {
   Json figures = Json::object();  // freeze_ms, total_ms, bytes, as far as known
   const char* code = "";          // if not ok: the kind of reason, for programs (docs/JSON.md)
 
+  bool busy() const;  // it may be different in a moment
   Json to_json() const;
 };
 
@@ -49,6 +50,8 @@ class Moves {
   awaitable<MoveResult> move_visitor(VisitorKey key, const cluster::Seen* target);
   awaitable<bool> wait_until_idle(VisitorKey key);
   MoveResult check_arrival(pid_t pid, const std::string& node, MoveResult result);
+  u32 id_of(const std::string& node) const;  // 0: not known here
+  void measure(u32 node, const MoveResult& result);
   void note(VisitorKey key, const MoveResult& result);
 
   Daemon& d_;

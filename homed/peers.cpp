@@ -9,6 +9,7 @@
 #include <set>
 
 #include "homed/node.h"
+#include "homed/round_trip.h"
 #include "homed/scheduler.h"
 #include "lib/base/paths.h"
 
@@ -313,6 +314,12 @@ bool Peers::could_relieve(Endpoint peer) {
   return own.load() < own.cpus;
 }
 
+void Peers::measure(tcp::socket& socket, const Json& answer) {
+  const auto entry = answer.find("entry");
+  const u32 id = entry == answer.end() ? 0 : field<u32>(*entry, "id", 0);
+  if (d_.window.find(id) != nullptr) d_.links.round_trip(id, round_trip_s(socket.native_handle()));
+}
+
 // One exchange of news on a kept connection. False: it is of no more use.
 awaitable<bool> Peers::exchange(tcp::socket& socket, Endpoint peer, std::shared_ptr<Talk> talk) {
   const Json request = news();
@@ -326,6 +333,7 @@ awaitable<bool> Peers::exchange(tcp::socket& socket, Endpoint peer, std::shared_
   }
   problem(peer, "");
   take_news(*answer);
+  measure(socket, *answer);
   co_return true;
 }
 

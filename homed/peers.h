@@ -64,6 +64,7 @@ class Peers {
   std::string why_a_stranger(const cluster::NodeEntry& entry) const;
   awaitable<void> talk(Endpoint peer, std::shared_ptr<Talk> talk);
   bool could_relieve(Endpoint peer);
+  void measure(tcp::socket& socket, const Json& answer);
   awaitable<bool> exchange(tcp::socket& socket, Endpoint peer, std::shared_ptr<Talk> talk);
   void problem(Endpoint peer, std::string text);
 

@@ -236,6 +236,7 @@ bool Processes::sample(Process& p, i64 now_ms) {
   p.state = stat->state;
   p.threads = stat->threads;
   p.rss_bytes = stat->rss_bytes;
+  const u64 cpu_before_ms = p.cpu_ms;
   p.cpu_ms = ticks_to_ms(stat->cpu_ticks);
   const u64 started_ms = ticks_to_ms(stat->start_ticks);
   p.age_ms = boot_ms() > started_ms ? boot_ms() - started_ms : 0;
@@ -249,11 +250,15 @@ bool Processes::sample(Process& p, i64 now_ms) {
     const auto more = [](u64 now, u64 before) { return now > before ? static_cast<double>(now - before) : 0; };
     if (!p.recount) p.call_sum.add(more(counted.calls, p.calls), now_ms, p.job.decay, decay);
     p.byte_sum.add(more(counted.bytes, p.bytes), now_ms, p.job.decay, decay);
+    // What its deputy uses while it is away says nothing.
+    p.cpu_sum.add(p.where == Where::home ? more(p.cpu_ms, cpu_before_ms) : static_cast<double>(elapsed_ms), now_ms,
+                  p.job.decay, decay);
     p.recount = false;
     p.calls = counted.calls;
     p.bytes = counted.bytes;
     p.calls_per_s = p.call_sum.per_s(now_ms, p.job.decay, decay);
     p.bytes_per_s = p.byte_sum.per_s(now_ms, p.job.decay, decay);
+    p.cpu_per_s = p.cpu_sum.per_s(now_ms, p.job.decay, decay) / 1000;
   }
   read_where(p, now_ms);
   return true;

@@ -32,13 +32,14 @@ struct Process {
   cluster::DemandMeter meter;
   cluster::Job job;      // as its parent's, until somebody says otherwise
   std::string job_said;  // in its environment, as last read
-  cluster::DecayingSum call_sum, byte_sum;
+  cluster::DecayingSum call_sum, byte_sum, cpu_sum;
   bool foreground = false;  // of its terminal
   bool leads_group = false;
   i64 asleep_ms = 0;       // our clock, when it was last seen with nothing to do
   double calls_per_s = 0;  // at home reads and writes only, what /proc/PID/io counts; away: forwarded ones
   u64 calls = 0;
   double bytes_per_s = 0;  // read and written
+  double cpu_per_s = 1;    // CPU seconds a second; while away it is taken to have a CPU
   u64 bytes = 0;
   bool recount = false;  // it moved: another counter of calls from here on
   // From the anchor.

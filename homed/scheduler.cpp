@@ -26,10 +26,12 @@ cluster::Candidate candidate_of(const Daemon& d, const Process& p, i64 now) {
   c.rss_bytes = p.rss_bytes;
   c.calls_per_s = p.calls_per_s;
   c.bytes_per_s = p.bytes_per_s;
+  c.cpu_per_s = p.cpu_per_s;
   const cluster::Program* known = d.programs.find(p.program);
-  if (c.age_ms < kShown_ms && known != nullptr) {  // what it did before says more
+  if (c.age_ms < kShown_ms && known != nullptr) {  // what it did before, with a CPU, says more
     c.calls_per_s = std::max(c.calls_per_s, known->calls_per_s);
     c.bytes_per_s = std::max(c.bytes_per_s, known->bytes_per_s);
+    c.cpu_per_s = 1;
   }
   c.interactive = interactive(p, now);
   c.locked = p.job.locked;
@@ -53,6 +55,7 @@ cluster::Candidate candidate_of(const Daemon& d, const VisitorKey& key, const Vi
   c.moves = std::max(1u, v.moves);
   c.rss_bytes = v.rss_bytes;
   c.calls_per_s = v.calls_per_s;
+  c.cpu_per_s = v.cpu_per_s;
   c.away = true;
   c.locked = v.job.locked;
   c.kind = v.job.kind;
@@ -67,6 +70,8 @@ cluster::PlacementState placement_state(Daemon& d) {
   cluster::PlacementState state;
   state.self = own_entry(d);
   state.own_load = d.average.own();
+  state.links = d.links;
+  state.links.assume_gateways(d.settings.gateways);
   for (const auto& [id, seen] : d.window.all())
     if (seen.alive(now) && seen.entry.accepts && seen.entry.version == wire::kVersion)
       state.others.push_back(seen.entry);
@@ -144,6 +149,11 @@ std::string explanation(Daemon& d, const VisitorKey& key) {
   return "";
 }
 
+bool has_turn(const Daemon& d, u64 bytes) {
+  return d.on_their_way < kMovesAtOnce &&
+         (d.bytes_on_their_way == 0 || d.bytes_on_their_way + bytes <= kBytesAtOnce);
+}
+
 void Scheduler::poke() {
   poked_ = true;
   timer_.cancel();
@@ -161,6 +171,7 @@ awaitable<void> Scheduler::run() {
     decided_ms_ = now_ms();
     if (decided_ms_ >= sampled_ms_ + kTick_ms) {
       sampled_ms_ = decided_ms_;
+      d_.window.forget_old(decided_ms_);
       d_.average.sample(own_entry(d_).load(), d_.config.cpus, d_.config.speed);
     }
     if (d_.config.balance) decide();
@@ -178,15 +189,17 @@ void Scheduler::decide() {
       if (home == nullptr) continue;
       key.home = home->entry.name;
     }
-    ++d_.on_their_way;
+    // Those that follow are chosen anew when it is their turn.
+    if (!has_turn(d_, decision.rss_bytes)) break;
     const auto name = [&](u32 id) { return node_name(d_, id); };
     spawn(d_, fmt::format("moving {} of {}", key.pid, key.home),
-          carry_out(decision, key, record_of(d_, decision, key, "push", cluster::reason_of(decision, state, name))));
+          carry_out(decision, key, record_of(d_, decision, key, "push", cluster::reason_of(decision, state, name)),
+                    std::make_shared<OnItsWay>(d_, decision.rss_bytes)));
   }
 }
 
-awaitable<void> Scheduler::carry_out(cluster::MoveDecision decision, VisitorKey key, MoveRecord record) {
-  const OnItsWay counted(d_);
+awaitable<void> Scheduler::carry_out(cluster::MoveDecision decision, VisitorKey key, MoveRecord record,
+                                     std::shared_ptr<OnItsWay> counted) {
   // Until the target has answered nobody else may pick it; the Moving of the move itself takes over then.
   d_.moving[key] = now_ms();
   record.outcome = co_await moves_.reserve(decision, key.home);
@@ -200,6 +213,7 @@ awaitable<void> Scheduler::carry_out(cluster::MoveDecision decision, VisitorKey 
   const cluster::Seen copy = *target;
   const MoveResult result = co_await moves_.carry_out(key, copy);
   d_.history.add(concluded(std::move(record), result));
+  counted.reset();
   if (result.ok) poke();
 }
 

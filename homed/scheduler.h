@@ -2,6 +2,7 @@
 // The scheduler's hands: it gathers the state, asks lib/cluster what to do, and has Moves do it.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "homed/moves.h"
@@ -24,13 +25,24 @@ void bar(Daemon& daemon, const VisitorKey& key, i64 until_ms);
 // So many moves may be under way from here: a program that forks ten children spreads in one wave, but those that are
 // under way stand still.
 inline constexpr u32 kMovesAtOnce = 8;
-// Counted down however it ends.
+// Large ones share the link: one after the other, the first relieves this node in the time in which else none would.
+inline constexpr u64 kBytesAtOnce = 32 << 20;
+// May a move of so much memory begin now?
+bool has_turn(const Daemon& daemon, u64 bytes);
+// A move that is under way, however it ends.
 struct OnItsWay {
-  explicit OnItsWay(Daemon& daemon) : d(daemon) {}
-  ~OnItsWay() { --d.on_their_way; }
+  OnItsWay(Daemon& daemon, u64 memory_bytes) : d(daemon), bytes(memory_bytes) {
+    ++d.on_their_way;
+    d.bytes_on_their_way += bytes;
+  }
+  ~OnItsWay() {
+    --d.on_their_way;
+    d.bytes_on_their_way -= bytes;
+  }
   OnItsWay(const OnItsWay&) = delete;
   OnItsWay& operator=(const OnItsWay&) = delete;
   Daemon& d;
+  const u64 bytes;
 };
 
 // What the policy makes of a process that runs here, in one paragraph; empty: it does not.
@@ -46,7 +58,8 @@ class Scheduler {
 
  private:
   void decide();
-  awaitable<void> carry_out(cluster::MoveDecision decision, VisitorKey key, MoveRecord record);
+  awaitable<void> carry_out(cluster::MoveDecision decision, VisitorKey key, MoveRecord record,
+                            std::shared_ptr<OnItsWay> counted);
 
   Daemon& d_;
   Moves& moves_;

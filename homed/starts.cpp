@@ -81,8 +81,10 @@ void Starts::observe() {
     if (it == d_.processes.all().end()) continue;
     const Process& p = it->second;
     cluster::Program& seen = run.so_far;
-    seen.calls_per_s = p.calls_per_s;
-    seen.bytes_per_s = p.bytes_per_s;
+    // As it would be with a CPU to itself.
+    const double cpu = std::clamp(p.cpu_per_s, cluster::kLeastCpu_per_s, 1.0);
+    seen.calls_per_s = p.calls_per_s / cpu;
+    seen.bytes_per_s = p.bytes_per_s / cpu;
     note_cpu(pid);
     seen.rss_bytes = std::max(seen.rss_bytes, static_cast<double>(p.rss_bytes));
     if (p.where == Where::home && p.meter.samples() >= 2) seen.demand = p.meter.demand();
@@ -146,6 +148,8 @@ cluster::StartView Starts::view_of(const Process& p, const cluster::Program* pro
   cluster::StartView view;
   view.job = cluster::start_candidate(program, p.pid, d_.config.id);
   view.job.kind = p.job.kind;
+  view.links = d_.links;
+  view.links.assume_gateways(d_.settings.gateways);
   view.home = own_entry(d_);
   view.home.runnable = std::max(0.0, view.home.runnable - p.meter.demand());
   for (const auto& [id, seen] : d_.window.all()) {
@@ -190,8 +194,7 @@ awaitable<void> Starts::place(pid_t pid, i64 began_ms, bool wait_a_while) {
       if (const cluster::Seen* target = d_.window.find(step.offer.target_id)) state.others = {target->entry};
       const auto name_of = [&](u32 id) { return node_name(d_, id); };
       MoveRecord record = record_of(d_, step.offer, key, "start", cluster::reason_of(step.offer, state, name_of));
-      ++d_.on_their_way;
-      const OnItsWay counted(d_);
+      const OnItsWay counted(d_, 0);  // it has no memory yet
       d_.moving[key] = now_ms();  // nobody else may pick it meanwhile
       const std::string declined = co_await moves_.reserve(step.offer, d_.config.name);
       d_.moving.erase(key);

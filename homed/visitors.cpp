@@ -121,10 +121,10 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     if (elapsed_ms > 0) {
       const double rate =
           1000.0 * static_cast<double>(calls - std::min(calls, v.calls)) / static_cast<double>(elapsed_ms);
+      const double used = static_cast<double>(cpu_ms - std::min(cpu_ms, v.cpu_ms)) / static_cast<double>(elapsed_ms);
       v.calls_per_s += 0.5 * (rate - v.calls_per_s);
-      if (v.local_pid == 0)
-        v.meter.sample(static_cast<double>(cpu_ms - std::min(cpu_ms, v.cpu_ms)) / static_cast<double>(elapsed_ms),
-                       elapsed_ms);
+      v.cpu_per_s += 0.5 * (used - v.cpu_per_s);
+      if (v.local_pid == 0) v.meter.sample(used, elapsed_ms);
     }
     v.threads = field<u32>(guest, "threads", 1);
     v.cpu_ms = cpu_ms;

@@ -25,6 +25,7 @@ struct Visitor {
   u64 rss_bytes = 0;
   u64 calls = 0;
   double calls_per_s = 0;
+  double cpu_per_s = 1;  // as calls_per_s: lately; until it is known it is taken to have a CPU
   std::string command;
   u64 since_ms = 0;  // how long it has been here
   u32 moves = 1;

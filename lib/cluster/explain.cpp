@@ -67,11 +67,14 @@ std::string change_text(PlacementState state, const Candidate& c, const NodeLoad
   return fmt::format("However many threads wanted to run on {}, it would not go to {}.", name_of(state.self.id), name);
 }
 
-std::string considered_text(const std::vector<std::pair<Judgement, const NodeLoad*>>& list, const NameOf& name) {
+std::string considered_text(const std::vector<std::pair<Judgement, const NodeLoad*>>& list, const Links& links,
+                            const NameOf& name) {
   std::string text;
   for (size_t i = 0; i < list.size() && i < kMostListed; ++i) {
     const auto& [judged, target] = list[i];
     text += fmt::format("{}{} ({}; ", i == 0 ? "" : ", ", name(target->id), load_text(*target, name(target->id)));
+    if (const Link* link = links.find(target->id); link != nullptr && link->rtt_s > 0)
+      text += fmt::format("{:.2f} ms from here; ", link->rtt_s * 1000);
     text += judged.verdict == Verdict::no_memory ? fmt::format("{} free, too little)", mib(target->free_bytes))
                                                  : worth_text(judged.move) + ")";
   }
@@ -113,7 +116,7 @@ std::string explain(const PlacementState& state, const Candidate& c, const Polic
   for (const NodeLoad& target : state.others) list.emplace_back(judge(state, c, target, policy), &target);
   const auto rank = [](const auto& a) { return std::pair(a.first.verdict == Verdict::no_memory, -a.first.move.gain); };
   std::ranges::stable_sort(list, {}, rank);
-  text += " Considered: " + considered_text(list, name) + ".";
+  text += " Considered: " + considered_text(list, state.links, name) + ".";
   const auto& [best, target] = list.front();
   const std::string there = name(target->id);
   switch (best.verdict) {

@@ -18,7 +18,6 @@ constexpr double kMargin = 0.05;         // of the source's relief, kept as hyst
 constexpr double kUnknownPenalty = 1.1;  // nobody knows yet how much it calls home
 constexpr double kLeastPenalty = 1.01;   // a tie is no reason to leave
 constexpr double kMostPenalty = 3;
-constexpr double kCall_s = 200e-6;  // a forwarded call, over a call at home
 constexpr double kByte_s = 8e-9;    // each byte that it reads or writes, over the network
 constexpr double kQuiet = 0.04;     // of its time spent with that: a guest that does no more does not miss its home
 constexpr double kHorizon_s = 4;    // of starts at a target count as if they were there already
@@ -31,18 +30,27 @@ constexpr double kMoveBytes_per_s = 1e9;
 // for it.
 double lasting_load(const NodeLoad& n) { return n.load() + n.coming * kHorizon_s; }
 
-// Seconds a second that its calls take longer away than at home.
-double waits_away(const Candidate& c) {
+// Seconds a second that its calls take longer at that node than at home, at the rate of now.
+double waits_away(const Candidate& c, u32 target_id, const Links& links) {
   if (c.kind == JobKind::cpu) return 0;
   if (c.kind == JobKind::io) return kMostPenalty - 1;
-  return c.calls_per_s * kCall_s + c.bytes_per_s * kByte_s;
+  const double now_s = links.call_s(c.away ? c.home_id : target_id);
+  const double call_s = target_id == c.home_id ? now_s : std::max(now_s, links.call_s(target_id));
+  return c.calls_per_s * call_s + c.bytes_per_s * kByte_s;
+}
+// The same for each second that it computes: one that gets a tenth of a CPU makes a tenth of the calls, and all of them
+// where it has a CPU to itself.
+double slower_away(const Candidate& c, u32 target_id, const Links& links) {
+  const double waits = waits_away(c, target_id, links);
+  return c.kind == JobKind::none ? waits / std::max(c.cpu_per_s, kLeastCpu_per_s) : waits;
 }
 // A guest that waits for its home more than it computes looks idle where it is; it is none the less badly placed.
-bool misses_home(const Candidate& c) { return c.away && waits_away(c) > kQuiet; }
+bool misses_home(const Candidate& c, const Links& links) {
+  return c.away && waits_away(c, c.home_id, links) > kQuiet;
+}
 
 bool worthwhile(double relief, double cost, double penalty) { return relief * (1 - kMargin) > cost * penalty; }
 
-bool ripe(const Candidate& c) { return unripe(c) == Unripe::no; }
 
 struct Best {
   double gain = 0;
@@ -100,7 +108,7 @@ i64 residence_needed_ms(const Candidate& c) {
   return std::min(needed, kMaxResidence_ms);
 }
 
-Unripe unripe(const Candidate& c) {
+Unripe unripe(const Candidate& c, const Links& links) {
   if (!c.movable) return Unripe::not_movable;
   if (c.locked) return Unripe::locked;
   if (c.kind == JobKind::io && !c.away) return Unripe::io_bound;
@@ -109,12 +117,13 @@ Unripe unripe(const Candidate& c) {
   if (c.held) return Unripe::held;
   if (c.age_ms < kMinAge_ms) return Unripe::too_young;
   if (c.samples < kMinSamples) return Unripe::unmeasured;
-  if (c.demand < kMinDemand && !misses_home(c)) return Unripe::idle;
+  if (c.demand < kMinDemand && !misses_home(c, links)) return Unripe::idle;
   return c.resident_ms < residence_needed_ms(c) ? Unripe::just_came : Unripe::no;
 }
 
 // The gain: seconds of slowness saved over the process' expected remaining time (as long as it has lived: lifetimes are
-// heavy-tailed; the youngest have a second or more before them on average), less the charge for the move itself.
+// heavy-tailed; the youngest have a second or more before them on average) once it is there, less the charge for the
+// move itself.
 Judgement judge(const PlacementState& state, const Candidate& c, const NodeLoad& target, const Policy& policy) {
   using Verdict = Judgement::Verdict;
   const NodeLoad& self = state.self;
@@ -125,8 +134,10 @@ Judgement judge(const PlacementState& state, const Candidate& c, const NodeLoad&
   MoveDecision& m = judged.move;
   m.relief = relief_of_removing(self.load(), w, self.cpus, self.speed);
   m.cost = cost_of_adding(c.started ? lasting_load(target) : target.load(), w, target.cpus, target.speed);
-  m.penalty = penalty_of(c, target.id);
-  m.expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 1.0, 10.0);
+  m.penalty = penalty_of(c, target.id, state.links);
+  // It goes on here while its memory travels: what is saved is saved of the time after that.
+  m.expected_s = std::clamp(static_cast<double>(c.age_ms) / 1000, 1.0, 10.0) - state.links.move_s(target.id, bytes);
+  m.expected_s = std::max(0.0, m.expected_s);
   m.charge_s = policy.charge * (kMoveFixed_s + bytes / kMoveBytes_per_s + state.link_wait_s);
   m.gain = (m.relief - m.penalty * m.cost) * m.expected_s - m.charge_s;
   const bool astray = c.kind == JobKind::io && target.id != c.home_id;
@@ -138,10 +149,11 @@ Judgement judge(const PlacementState& state, const Candidate& c, const NodeLoad&
   return judged;
 }
 
-double penalty_of(const Candidate& c, u32 target_id) {
-  const double away = std::clamp(1 + waits_away(c), kLeastPenalty, kMostPenalty);
+double penalty_of(const Candidate& c, u32 target_id, const Links& links) {
+  const double slower = slower_away(c, target_id, links);
+  const double away = std::clamp(1 + slower, kLeastPenalty, kMostPenalty);
   if (target_id != c.home_id) return c.calls_known || c.kind != JobKind::none ? away : std::max(away, kUnknownPenalty);
-  return waits_away(c) > kQuiet ? 1 / away : 1.0;
+  return slower > kQuiet ? 1 / away : 1.0;
 }
 
 bool has_memory(const NodeLoad& node, u64 bytes) {
@@ -157,6 +169,7 @@ std::vector<MoveDecision> decide(const PlacementState& state, u64 seed, const Po
     case MoveRule::opportunity: return decide_by_opportunity(state, seed);
     case MoveRule::gain: break;
   }
+  const auto ripe = [&](const Candidate& c) { return unripe(c, state.links) == Unripe::no; };
   return choose(state, seed, state.moves_left, policy, ripe);
 }
 
@@ -187,12 +200,12 @@ std::vector<MoveDecision> usher(const PlacementState& state, u64 deficit_bytes, 
   for (const NodeLoad& target : state.others) {
     if (!can_go_to(*victim, target)) continue;
     const double cost = cost_of_adding(target.load(), victim->demand, target.cpus, target.speed);
-    targets.emplace_back(cost * penalty_of(*victim, target.id), mix(seed ^ target.id), target.id);
+    targets.emplace_back(cost * penalty_of(*victim, target.id, state.links), mix(seed ^ target.id), target.id);
   }
   std::ranges::sort(targets);
   for (const auto& [cost, tie, id] : targets) {
     MoveDecision move{victim->pid, victim->home_id, id, victim->demand, victim->rss_bytes};
-    move.penalty = penalty_of(*victim, id);
+    move.penalty = penalty_of(*victim, id, state.links);
     move.urgent = true;
     moves.push_back(move);
   }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "lib/cluster/job.h"
+#include "lib/cluster/links.h"
 #include "lib/cluster/load.h"
 #include "lib/cluster/policy.h"
 
@@ -35,6 +36,7 @@ struct Candidate {
   u64 rss_bytes = 0;
   double calls_per_s = 0;        // system calls that are, or would be, forwarded
   double bytes_per_s = 0;        // read and written by them
+  double cpu_per_s = 1;          // CPU seconds that it gets a second; one that is starved also calls less
   bool calls_known = true;       // measured, or remembered of its program
   bool movable = true;           // not under way, not known to be unable, allowed
   bool away = false;             // a guest here
@@ -52,6 +54,7 @@ struct PlacementState {
   u32 moves_left = 4;      // how many more may be started now
   double own_load = 0;     // LoadAverage::own, for openMosix' rule
   double link_wait_s = 0;  // how long a move begun now would wait for the network
+  Links links;             // from this node to the others
 };
 
 struct MoveDecision {
@@ -71,10 +74,11 @@ struct MoveDecision {
 
 // Is there anything that speaks against moving it at all now, wherever to?
 enum class Unripe : u8 { no, not_movable, locked, io_bound, interactive, held, too_young, unmeasured, idle, just_came };
-Unripe unripe(const Candidate& candidate);
+Unripe unripe(const Candidate& candidate, const Links& links = {});
 i64 residence_needed_ms(const Candidate& candidate);
 inline constexpr i64 kMinAge_ms = 250;  // a child that will end at once is not worth a move
 inline constexpr double kMinDemand = 0.5;
+inline constexpr double kLeastCpu_per_s = 0.02;  // less is not measured: /proc counts in hundredths of a second
 
 // One process, one target: what it would be worth to move it (MoveRule::gain), with the numbers that decide it.
 struct Judgement {
@@ -100,8 +104,10 @@ bool accepts(const NodeLoad& target, const MoveDecision& move);
 // Never none: the first runs even if it alone is too large.
 std::vector<bool> may_run(std::span<const u64> bytes_oldest_first, u64 room_bytes);
 
-// What being at `target_id` costs it, as a factor: each forwarded call takes a round trip more than at home.
-double penalty_of(const Candidate& candidate, u32 target_id);
+// What being at `target_id` costs it, as a factor: each forwarded call takes a round trip more than at home. `links` are
+// those of the node where it runs. From there to its home and from there to the target are known; between those two we
+// take the longer of both.
+double penalty_of(const Candidate& candidate, u32 target_id, const Links& links = {});
 // Is there memory for so much more, with a reserve?
 bool has_memory(const NodeLoad& node, u64 bytes);
 

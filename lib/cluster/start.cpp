@@ -60,7 +60,7 @@ class Start {
   }
   // The home of many needs its CPUs for those that are slow elsewhere.
   bool leaves_easily() const {
-    return v_.job.calls_known && penalty_of(v_.job, 0) < kLittle &&
+    return v_.job.calls_known && penalty_of(v_.job, 0, v_.links) < kLittle &&
            v_.home.load() + v_.job.demand + policy_.spare > v_.home.cpus;
   }
   u32 roomier_node() const {
@@ -73,7 +73,7 @@ class Start {
   }
   // A crowd is slow until somebody in it ends; calls that travel are slow for a life, and keep a CPU for longer.
   double penalty_at(u32 id) const {
-    return id == v_.home.id ? 1 : 1 + policy_.calls_cost * (penalty_of(v_.job, id) - 1);
+    return id == v_.home.id ? 1 : 1 + policy_.calls_cost * (penalty_of(v_.job, id, v_.links) - 1);
   }
   // A CPU of the fastest kind for it alone, away from home.
   double ideal() const { return best_alone_ * penalty_at(0); }

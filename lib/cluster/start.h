@@ -22,6 +22,7 @@ struct StartView {
   std::vector<u32> strangers;     // a few random members of the cluster, known or not
   std::vector<NodeLoad> answers;  // of those asked: fresh entries
   std::vector<u32> asked;         // answered or not
+  Links links;                    // from home
   Candidate job;                  // rss_bytes: as its program's history says, else the mean
   double waited_s = 0;            // so far
   u32 last_offers = 0;            // made after the waiting

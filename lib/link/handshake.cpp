@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "lib/link/mac.h"
 #include "lib/link/peer.h"
 
 namespace omig {
@@ -73,16 +74,20 @@ void fill_random(void* data, size_t bytes) {
   if (RAND_bytes(static_cast<unsigned char*>(data), static_cast<int>(bytes)) != 1) std::abort();
 }
 
-Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server) {
-  std::string text(who);
-  text.append(reinterpret_cast<const char*>(client.data()), client.size());
-  text.append(reinterpret_cast<const char*>(server.data()), server.size());
+Mac mac_of(const ClusterKey& key, std::string_view text) {
   Mac mac{};
   unsigned int bytes = 0;
   const auto* ok = HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
                         reinterpret_cast<const unsigned char*>(text.data()), text.size(), mac.data(), &bytes);
   if (ok == nullptr || bytes != mac.size()) std::abort();
   return mac;
+}
+
+Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server) {
+  std::string text(who);
+  text.append(reinterpret_cast<const char*>(client.data()), client.size());
+  text.append(reinterpret_cast<const char*>(server.data()), server.size());
+  return mac_of(key, text);
 }
 
 bool mac_equal(const Mac& a, const Mac& b) { return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }

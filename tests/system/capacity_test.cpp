@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A homed that was told nothing of its speed finds it out, once.
 #include <gtest/gtest.h>
+#include <poll.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/system/compare.h"
@@ -80,6 +82,44 @@ print("heard")
   for (const std::string& word : lab.on_node(2, {omctl_path(), "nodes", "--json"})) words.push_back(word);
   Outcome outcome = run({.words = lab.on_node(1, words)}, milliseconds(90'000));
   EXPECT_EQ(outcome.out, "heard\n") << outcome.describe() << outcome.err;
+}
+
+// The way to the other node: how far by the exchange of news, how wide by the moves there.
+TEST(Capacity, TheLinkToANodeIsMeasured) {
+  Lab lab(2, {"--rate", "200"});
+  if (!lab.has_namespaces()) GTEST_SKIP() << "needs links with a rate: the lab has no namespaces here (not root)";
+  const auto link = [&](const char* figure) {
+    for (const auto& node : nlohmann::json::parse(lab.omctl(1, {"nodes", "--json"}).out).at("nodes"))
+      if (node.at("name") == "node2") return node.value(figure, 0.0);
+    return -1.0;
+  };
+  const auto until_known = [&](const char* figure) {
+    const auto end = Clock::now() + std::chrono::seconds(60);
+    while (link(figure) <= 0 && Clock::now() < end) poll(nullptr, 0, 20);
+    return link(figure);
+  };
+  EXPECT_GT(until_known("rtt_ms"), 0);
+  EXPECT_LT(link("rtt_ms"), 1'000);
+  EXPECT_EQ(link("bytes_per_s"), 0);  // nothing has gone there yet
+  const fs::path directory = fresh_directory("big");
+  Child big({.words = lab.on_node(1, {"python3", "-c",
+                                      "import os, sys, time\n"
+                                      "memory = os.urandom(48 << 20)\n"
+                                      "open(sys.argv[1] + '/ready', 'w')\n"
+                                      "while not os.path.exists(sys.argv[1] + '/end'): sum(range(20000))\n"
+                                      "print(len(memory))",
+                                      directory.string()})},
+            directory);
+  const auto end = Clock::now() + std::chrono::seconds(60);
+  while (!fs::exists(directory / "ready") && Clock::now() < end) poll(nullptr, 0, 10);
+  const Outcome moved = lab.omctl(1, {"migrate", std::to_string(big.pid()), "2"});
+  EXPECT_TRUE(moved.succeeded()) << moved.err;
+  const double bytes_per_s = until_known("bytes_per_s");
+  EXPECT_GT(bytes_per_s, 0);
+  EXPECT_LT(bytes_per_s, 200e6 / 8 * 1.2);  // no more than the link carries
+  std::ofstream(directory / "end") << "now";
+  ASSERT_TRUE(big.wait_for_end(milliseconds(60'000)));
+  EXPECT_EQ(big.outcome().out, std::to_string(48 << 20) + "\n") << big.outcome().describe();
 }
 
 }  // namespace

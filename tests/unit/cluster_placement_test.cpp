@@ -94,6 +94,74 @@ TEST(Placement, WhoWaitsForItsHomeGoesThere) {
   EXPECT_EQ(decide(state, 1)[0].target_id, 1u);
 }
 
+// One that gets a tenth of a CPU makes a tenth of the calls, and would make all of them where it has one to itself.
+TEST(Placement, WhoIsStarvedIsNotQuiet) {
+  Candidate c = busy(100, 1);
+  c.calls_per_s = 100;
+  const double seen_with_a_cpu = penalty_of(c, 2);
+  c.cpu_per_s = 0.1;
+  EXPECT_GT(penalty_of(c, 2), 1 + 9 * (seen_with_a_cpu - 1));
+  c.cpu_per_s = 0;  // not to be told from very little
+  EXPECT_LE(penalty_of(c, 2), 3);
+}
+
+TEST(Placement, AFarNodeIsForWhoDoesNotCall) {
+  PlacementState state = crowded(2);
+  state.others.push_back(node(3, 1, 0));
+  state.links.round_trip(2, 10e-3);
+  state.links.round_trip(3, 50e-6);
+  for (Candidate& c : state.running) c.calls_per_s = 100;
+  auto moves = decide(state, 1);
+  ASSERT_EQ(moves.size(), 1u);
+  EXPECT_EQ(moves[0].target_id, 3u);
+  state.others.pop_back();  // only the far one: twice as long there as at home, where two share
+  EXPECT_TRUE(decide(state, 1).empty());
+  for (Candidate& c : state.running) c.calls_per_s = 0;
+  EXPECT_EQ(decide(state, 1).size(), 1u);
+}
+
+TEST(Placement, AGuestPaysForTheLongerOfBothWays) {
+  Candidate guest = busy(100, 1);
+  guest.away = true;
+  guest.calls_per_s = 100;
+  Links links;
+  links.round_trip(1, 50e-6);
+  links.round_trip(2, 10e-3);
+  EXPECT_LT(penalty_of(guest, 3, links), 1.05);
+  EXPECT_GT(penalty_of(guest, 2, links), 1.9);  // how far it is from there to its home we cannot know
+  links.round_trip(1, 10e-3);
+  EXPECT_GT(penalty_of(guest, 3, links), 1.9);
+  EXPECT_LT(penalty_of(guest, 1, links), 0.6);
+}
+
+TEST(Placement, WhatTravelsForLongerThanItStaysIsNotSent) {
+  PlacementState state = crowded(2);
+  for (Candidate& c : state.running) c.rss_bytes = 1 << 30;
+  EXPECT_EQ(decide(state, 1).size(), 1u);
+  state.links.carried(2, 64 << 20, 5.0);  // about 100 Mbit/s
+  EXPECT_TRUE(decide(state, 1).empty());
+  for (Candidate& c : state.running) c.rss_bytes = 10 << 20;
+  EXPECT_EQ(decide(state, 1).size(), 1u);
+}
+
+TEST(Links, AreMeasuredNotBelieved) {
+  Links links;
+  EXPECT_EQ(links.find(1), nullptr);
+  EXPECT_EQ(links.move_s(1, 1e9), 0);
+  const double unknown = links.call_s(1);
+  links.assume_gateways(2);
+  EXPECT_GT(links.call_s(1), unknown);
+  links.round_trip(1, 1e-6);
+  EXPECT_LT(links.call_s(1), unknown);  // and then nobody need assume anything
+  links.carried(1, 1 << 10, 1);
+  EXPECT_EQ(links.move_s(1, 1e9), 0);  // too small to tell
+  links.carried(1, 100'000'000, 1);
+  EXPECT_DOUBLE_EQ(links.move_s(1, 1e9), 10);
+  links.carried(1, 200'000'000, 1);
+  EXPECT_LT(links.move_s(1, 1e9), 10);
+  EXPECT_GT(links.move_s(1, 1e9), 5);
+}
+
 TEST(Placement, BytesCountAsCallsDo) {
   Candidate c = busy(100, 1);
   const double quiet = penalty_of(c, 2);

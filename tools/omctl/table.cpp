@@ -9,6 +9,7 @@
 #include "tools/omctl/help.h"
 #include "tools/omctl/log.h"
 #include "tools/omctl/map.h"
+#include "tools/omctl/omdiscd.h"
 #include "tools/omctl/run.h"
 #include "tools/omctl/settings.h"
 #include "tools/omctl/sim.h"
@@ -49,6 +50,7 @@ constexpr auto kOtherNames = std::to_array<Entry>({
     {"migrate", migrate_main},
     {"mosctl", mosctl_main},
     {"mosmon", top_main},
+    {"omdiscd", omdiscd_main},
     {"setpe", setpe_main},
     {"showmap", showmap_main},
     {"mosrun", mosrun_main},
