@@ -182,7 +182,9 @@ TEST_F(LabTest, CpuShareIsKept) {
   remember_tag();
   if (status()["cpu_percent"].is_null()) GTEST_SKIP() << "needs a cgroup with the cpu controller";
   double got = burn([this](const string& command) { return lab("exec 1 -- " + command); });
-  EXPECT_LE(got, 0.50);
+  // The kernel looks at quotas by ticks, and how far it overshoots is the machine's: 0.41 to 0.56 was seen. Without any
+  // limit it would be as many as there are CPUs.
+  EXPECT_LE(got, 0.65);
   EXPECT_GT(got, 0.05);  // a busy machine may give less than the share, but not nothing
 }
 
