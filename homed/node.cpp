@@ -97,6 +97,14 @@ double stalled_in(const std::optional<std::string>& text) {
   return number_in(std::string_view(*text).substr(at + kBefore.size())).value_or(0) / 100;
 }
 
+// One number before Linux 5.9, two since.
+u64 refaults_in(const std::string& path, const std::string& prefix) {
+  double sum = 0;
+  for (const char* kind : {"workingset_refault", "workingset_refault_anon", "workingset_refault_file"})
+    sum += number_in_stat(path, prefix + kind).value_or(0);
+  return static_cast<u64>(sum);
+}
+
 }  // namespace
 
 std::optional<double> number_in_file(const std::string& path) {
@@ -142,9 +150,12 @@ Memory memory_now(const std::string& root) {
   memory.total_bytes = field_bytes(text, "MemTotal", 1024);
   memory.free_bytes = field_bytes(text, "MemAvailable", 1024);
   memory.real_free_bytes = field_bytes(text, "MemFree", 1024);
-  memory.stalled = stalled_in(read_text_file(root + "/proc/pressure/memory"));
+  const auto pressure = read_text_file(root + "/proc/pressure/memory");
+  memory.has_psi = pressure && pressure->starts_with("some ");
+  memory.stalled = stalled_in(pressure);
+  if (!memory.has_psi) memory.refaults = refaults_in(root + "/proc/vmstat", "");
   const auto limit_by = [&](const std::string& folder, const char* limit_name, const char* use_name,
-                            const char* cache_name) {
+                            const char* cache_name, const char* refaults_prefix) {
     const auto limit = number_in_file(folder + limit_name);
     const auto use = number_in_file(folder + use_name);
     if (!limit || !use || *limit <= 0 || *limit >= static_cast<double>(memory.total_bytes)) return;
@@ -154,11 +165,12 @@ Memory memory_now(const std::string& root) {
         std::min(memory.free_bytes, static_cast<u64>(std::max(0.0, *limit - *use + std::min(cache, *use))));
     memory.real_free_bytes = std::min(memory.real_free_bytes, static_cast<u64>(std::max(0.0, *limit - *use)));
     memory.stalled = std::max(memory.stalled, stalled_in(read_text_file(folder + "/memory.pressure")));
+    if (!memory.has_psi) memory.refaults = refaults_in(folder + "/memory.stat", refaults_prefix);
   };
   for (const std::string& folder : cgroup_folders(root, "memory"))
-    limit_by(folder, "/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file");
+    limit_by(folder, "/memory.limit_in_bytes", "/memory.usage_in_bytes", "total_inactive_file", "total_");
   for (const std::string& folder : cgroup_folders(root, ""))
-    limit_by(folder, "/memory.max", "/memory.current", "inactive_file");
+    limit_by(folder, "/memory.max", "/memory.current", "inactive_file", "");
   return memory;
 }
 

@@ -33,6 +33,9 @@ struct Memory {
   // Of the last ten seconds, the share in which somebody here (or in our cgroup) stood still for memory: PSI, some
   // avg10; 0 where the kernel has none.
   double stalled = 0;
+  bool has_psi = false;
+  // Without PSI: how often since the start a page was needed again that had been given up (workingset_refault_*).
+  u64 refaults = 0;
 };
 Memory memory_now(const std::string& root = "");
 

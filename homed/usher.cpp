@@ -21,7 +21,8 @@ void Usher::review() {
   const Memory memory = memory_now();
   u64 leaving = 0;
   for (const auto& [key, bytes] : leaving_) leaving += bytes;
-  const u64 deficit = watch_.deficit(memory.free_bytes + leaving, memory.total_bytes, memory.stalled, now_ms());
+  const double stalled = memory.has_psi ? memory.stalled : refaults_.stalled(memory.refaults, now_ms());
+  const u64 deficit = watch_.deficit(memory.free_bytes + leaving, memory.total_bytes, stalled, now_ms());
   if (deficit == 0) helpless_ = false;
   if (deficit == 0 || leaving_.size() >= kMostLeaving) return;
   cluster::PlacementState state = placement_state(d_);
@@ -29,7 +30,7 @@ void Usher::review() {
   const auto targets = cluster::usher(state, deficit, d_.entry_seq);
   const std::string reason =
       fmt::format("memory: {} MiB free of {} MiB, stalled {:.0f}% of the time, {} MiB have to go",
-                  memory.free_bytes >> 20, memory.total_bytes >> 20, 100 * memory.stalled, deficit >> 20);
+                  memory.free_bytes >> 20, memory.total_bytes >> 20, 100 * stalled, deficit >> 20);
   if (targets.empty()) {
     if (!helpless_ && leaving_.empty()) log("usher: {}, but there is none that could go, or no node for it", reason);
     helpless_ = true;

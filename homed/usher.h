@@ -21,6 +21,7 @@ class Usher {
   Daemon& d_;
   Moves& moves_;
   cluster::MemoryWatch watch_;
+  cluster::RefaultMeter refaults_;
   std::map<VisitorKey, u64> leaving_;  // bytes of those that are on their way
   bool helpless_ = false;              // it was said that nobody can leave
 };

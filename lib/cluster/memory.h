@@ -20,4 +20,16 @@ class MemoryWatch {
   double falling_per_s_ = 0;
 };
 
+// Where the kernel tells no stalls: what the pages cost that were given up and needed again.
+class RefaultMeter {
+ public:
+  // `refaults`: so far. The share of the time, 0..1, that waiting for them took lately.
+  double stalled(u64 refaults, i64 now_ms);
+
+ private:
+  i64 at_ms_ = -1;
+  u64 refaults_ = 0;
+  double share_ = 0;
+};
+
 }  // namespace omig::cluster

@@ -140,6 +140,20 @@ TEST_F(PlantedNode, ACgroupsMemoryIsTheNodesMemory) {
   EXPECT_EQ(memory_now(root_).total_bytes, 8ull << 30);
 }
 
+TEST_F(PlantedNode, WithoutStallsTheKernelTellsWhatWasGivenUpTooEarly) {
+  plant_v2("/a");
+  plant("/proc/meminfo", "MemTotal:       8388608 kB\nMemFree: 1 kB\nMemAvailable:   4194304 kB\n");
+  plant("/proc/vmstat", "nr_free_pages 5\nworkingset_refault_anon 30\nworkingset_refault_file 12\n");
+  EXPECT_FALSE(memory_now(root_).has_psi);
+  EXPECT_EQ(memory_now(root_).refaults, 42u);
+  plant("/sys/fs/cgroup/a/memory.max", "1073741824\n");
+  plant("/sys/fs/cgroup/a/memory.current", "805306368\n");
+  plant("/sys/fs/cgroup/a/memory.stat", "anon 700\nworkingset_refault 7\n");
+  EXPECT_EQ(memory_now(root_).refaults, 7u);
+  plant("/proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=1\n");
+  EXPECT_TRUE(memory_now(root_).has_psi);
+}
+
 TEST_F(PlantedNode, AMeasurementHoldsForOneModelClockAndBoot) {
   plant("/proc/cpuinfo", "processor\t: 0\nmodel name\t: Some CPU\ncpu MHz\t\t: 2596.150\n");
   plant("/proc/sys/kernel/random/boot_id", "one\n");

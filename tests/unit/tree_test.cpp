@@ -106,6 +106,17 @@ TEST(Tree, Processes) {
     EXPECT_EQ(write(homed.ask(), "/4/goto", written), 0);
     EXPECT_EQ(homed.asked.back(), (Json{{"op", "migrate"}, {"pid", 4}, {"to", to}})) << written;
   }
+  EXPECT_EQ(text_of(homed, "/4/lock"), "0\n");
+  homed.answers["why"]["locked"] = true;
+  EXPECT_EQ(text_of(homed, "/4/lock"), "1\n");
+  homed.answers["job"] = {{"ok", true}};
+  for (const bool lock : {true, false}) {
+    EXPECT_EQ(write(homed.ask(), "/4/lock", lock ? "1\n" : "0\n"), 0);
+    EXPECT_EQ(homed.asked.back(), (Json{{"op", "job"}, {"pid", 4}, {"lock", lock}}));
+  }
+  EXPECT_EQ(write(homed.ask(), "/4/lock", "2"), -EINVAL);
+  homed.answers.erase("job");
+  EXPECT_EQ(write(homed.ask(), "/4/lock", "1"), -EPERM);
   homed.answers.erase("migrate");
   EXPECT_EQ(write(homed.ask(), "/4/goto", "2"), -EPERM);
   EXPECT_EQ(moved_by("/4/goto"), 4);

@@ -49,6 +49,7 @@ constexpr auto kNode = std::to_array<File>({{"CPUs", kReadOnly},
                                             {"util", kReadOnly}});
 constexpr auto kProcess = std::to_array<File>({{"cantmove", kReadOnly},
                                                {"goto", kOwnersOrder},
+                                               {"lock", kWritten},
                                                {"migrate", kReadOnly | kOwnersOrder},
                                                {"nmigs", kReadOnly},
                                                {"where", kReadOnly}});
@@ -205,7 +206,10 @@ int read_process(const Ask& ask, const Place& place, std::string* text) {
     int error = 0;
     const auto why = ask({{"op", "why"}, {"pid", place.id}}, kRead, &error);
     if (!why) return as_of_a_directory(error);
-    *text = field(*why, "can_move", false) ? "" : text_field(*why, "reason");
+    if (place.name == "lock")
+      *text = field(*why, "locked", false) ? "1" : "0";
+    else
+      *text = field(*why, "can_move", false) ? "" : text_field(*why, "reason");
   }
   return 0;
 }
@@ -315,6 +319,10 @@ int write(const Ask& ask, std::string_view path, std::string_view raw) {
   if ((place.file->mode & 0222) == 0) return -EACCES;
   if (text.empty()) return -EINVAL;
   int error = 0;
+  if (place.kind == Place::process && place.name == "lock") {
+    if (text != "0" && text != "1") return -EINVAL;
+    return ask({{"op", "job"}, {"pid", place.id}, {"lock", text == "1"}}, kTellTimeout, &error) ? 0 : -error;
+  }
   if (place.kind == Place::process) {
     const std::string to = text == "0" ? "home" : text == "-1" ? "balance" : std::string(text);
     const auto moved = ask({{"op", "migrate"}, {"pid", place.id}, {"to", to}}, kAnswerTimeout, &error);
