@@ -209,7 +209,7 @@ awaitable<MoveResult> Control::send_started(pid_t pid, std::string to, Asker ask
   MoveResult result = co_await moves_.migrate(pid, to, asker);
   // Caught in the middle of an exec it has no engine, or is not to be stopped, for a moment.
   while (!result.ok && now_ms() < give_up_ms &&
-         (result.reason.find("not preloaded") != std::string::npos || result.reason.starts_with("busy"))) {
+         (result.reason.find("not preloaded") != std::string::npos || result.busy())) {
     co_await net::pause(timer, milliseconds(20));
     result = co_await moves_.migrate(pid, to, asker);
   }

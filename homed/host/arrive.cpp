@@ -30,6 +30,7 @@
 #include "homed/host/walls.h"
 #include "lib/base/paths.h"
 #include "lib/base/patience.h"
+#include "lib/image/xsave.h"
 
 namespace omig::host {
 namespace {
@@ -94,6 +95,12 @@ class Arriving {
       if (!std::binary_search(ours.begin(), ours.end(), flag.get<std::string>())) {
         throw std::runtime_error(fmt::format("missing CPU feature {} on {}", flag.get<std::string>(), node));
       }
+    }
+    const auto layout = image::xsave_layout();
+    for (const auto& [component, offset] : r.value("xsave", std::vector<std::pair<u32, u32>>{})) {
+      const auto same = std::ranges::find(layout, component, &std::pair<u32, u32>::first);
+      if (same != layout.end() && same->second != offset)
+        throw std::runtime_error(fmt::format("the processor of {} lays out its registers differently", node));
     }
     if (r.value("vdso", "") != vdso_sha256())
       throw std::runtime_error(fmt::format("{} runs a different kernel (vdso)", node));
@@ -265,6 +272,8 @@ class Arriving {
     const i32 pid = image_.header.pid;
     auto ear = wait_for_link(wire::Role::ear, pid, 0);
     if (!ear) throw std::runtime_error("its deputy did not link in");
+    if ((ear->process.extended & image::kXsaveTiles) != 0)
+      throw std::runtime_error("it has asked for AMX tiles (arch_prctl), and those are not carried");
     if (image_.header.actions_known == 0)
       memcpy(image_.header.actions, ear->process.actions, sizeof image_.header.actions);
     std::vector<Arrival> links;

@@ -31,6 +31,7 @@
 #include "homed/reasons.h"
 #include "lib/abi/userfaultfd.h"
 #include "lib/image/sigframe.h"
+#include "lib/image/xsave.h"
 
 namespace omig::host {
 namespace {
@@ -244,6 +245,7 @@ class Departure {
                                     {"home", options_.home_name},
                                     {"version", wire::kVersion},
                                     {"cpu_flags", cpu_flags()},
+                                    {"xsave", image::xsave_layout()},
                                     {"vdso", vdso_sha256()},
                                     {"rss_bytes", rss_bytes(options_.pid)},
                                     {"threads", read_tasks(options_.pid).size()},

@@ -25,6 +25,7 @@
 #include "lib/base/patience.h"
 #include "lib/image/layout.h"
 #include "lib/image/sigframe.h"
+#include "lib/image/xsave.h"
 
 namespace omig::host {
 namespace {
@@ -313,6 +314,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"home", options_.home_name},
       {"version", wire::kVersion},
       {"cpu_flags", cpu_flags()},
+      {"xsave", image::xsave_layout()},
       {"vdso", vdso_sha256()},
       {"rss_bytes", rss_bytes(guest->pid)},
       {"threads", threads_of(*guest).size()},

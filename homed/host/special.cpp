@@ -78,6 +78,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     case SYS_msync: answer_continue(n.id); return true;  // of a file that home has: see needs_segments_home
     case SYS_rt_sigaction: return special_sigaction(t, n);
     case SYS_prctl: return special_prctl(t, n);
+    case SYS_arch_prctl: return special_arch_prctl(t, n);
     case SYS_close_range: return special_close_range(t, n);
     case SYS_open:
     case SYS_openat: return special_open(t, n);
@@ -315,6 +316,16 @@ bool Visit::special_sigaction(const std::shared_ptr<GuestThread>& t, const secco
             {&reloc, 1});
   end_call(*t);
   answer_continue(n.id);
+  return true;
+}
+
+// The permission is the process', at home as here, and tiles are not carried: from then on it stays at home.
+bool Visit::special_arch_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n) {
+  constexpr u64 kRequestXcompPerm = 0x1023;
+  if (n.data.args[0] == kRequestXcompPerm)
+    request_home(t, n.id, "needs arch_prctl");
+  else
+    answer_continue(n.id);
   return true;
 }
 

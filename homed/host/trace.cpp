@@ -19,6 +19,7 @@
 #include "homed/host/proc.h"
 #include "lib/base/scheduling.h"
 #include "lib/image/sigframe.h"
+#include "lib/image/xsave.h"
 #include "lib/link/peer.h"
 
 namespace omig::host {
@@ -53,7 +54,17 @@ bool set_registers(pid_t tid, const user_regs_struct& regs) {
 }
 
 bool set_xsave(pid_t tid, const image::Thread& thread) {
-  iovec io{const_cast<u8*>(thread.xsave), thread.xsave_bytes};
+  // In the length that the kernel here has: longer or shorter than where it comes from, if the processors differ.
+  u8 bytes[image::kXsaveMaxBytes] = {};
+  iovec io{bytes, sizeof bytes};
+  if (ptrace_raw(PTRACE_GETREGSET, tid, kNtX86Xstate, &io) != 0) return false;
+  const u32 needed = image::shape_in_frame(thread.xsave, thread.xsave_bytes).bytes;
+  if (needed > io.iov_len) {
+    errno = ENOTSUP;
+    return false;
+  }
+  memset(bytes, 0, sizeof bytes);
+  memcpy(bytes, thread.xsave, needed);
   return ptrace_raw(PTRACE_SETREGSET, tid, kNtX86Xstate, &io) == 0;
 }
 
@@ -346,7 +357,8 @@ std::vector<image::Pending> peek_pending(pid_t tid, i32 home_tid, bool shared) {
 }
 
 std::vector<u8> make_signal_frame(const image::Thread& thread, u64 at) {
-  std::vector<u8> bytes(kFrameFpstateOffset + thread.xsave_bytes + 64);
+  const auto [features, size] = image::shape_in_frame(thread.xsave, thread.xsave_bytes);
+  std::vector<u8> bytes(kFrameFpstateOffset + size + 64);
   SignalFrame frame;
   const user_regs_struct& r = thread.regs;
   frame.altstack_sp = thread.altstack_sp;
@@ -364,15 +376,13 @@ std::vector<u8> make_signal_frame(const image::Thread& thread, u64 at) {
   memcpy(bytes.data(), &frame, sizeof frame);
   // The software bytes at 464 of the XSAVE image tell rt_sigreturn its size and features (KERNEL.md 2).
   u8* x = bytes.data() + kFrameFpstateOffset;
-  memcpy(x, thread.xsave, thread.xsave_bytes);
-  u64 features = 0;
-  memcpy(&features, thread.xsave + 464, 8);
-  const u32 magic1 = 0x46505853, magic2 = 0x46505845, extended = thread.xsave_bytes + 4, size = thread.xsave_bytes;
+  memcpy(x, thread.xsave, size);
+  const u32 magic1 = 0x46505853, magic2 = 0x46505845, extended = size + 4;
   memcpy(x + 464, &magic1, 4);
   memcpy(x + 468, &extended, 4);
   memcpy(x + 472, &features, 8);
   memcpy(x + 480, &size, 4);
-  memcpy(x + thread.xsave_bytes, &magic2, 4);
+  memcpy(x + size, &magic2, 4);
   return bytes;
 }
 

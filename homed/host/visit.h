@@ -288,6 +288,7 @@ class Visit {
   bool special_mmap(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_sigaction(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
+  bool special_arch_prctl(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   bool special_close_range(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n);
   // clocks.cpp
   image::CpuTime cpu_of(Guest& guest);

@@ -46,7 +46,7 @@ constexpr Row kRows[] = {
     home(148, "sched_rr_get_interval", never, {num, out(16)}, kDeputyScheduling),
     special(157, "prctl", never, {num, code, num, num, num},
             "By option: names and the like here and at home, the rest at home; options about memory come home."),
-    local(158, "arch_prctl"),
+    special(158, "arch_prctl", never, {code, num}, "Here; asking for AMX (ARCH_REQ_XCOMP_PERM) comes home."),
     special(160, "setrlimit", never, {num, in(16)}, "Limits that act on memory are set here as well."),
     local(186, "gettid", never, "The guest's pid namespace gives it home's number."),
     home(203, "sched_setaffinity", never, {num, num, code}, kDeputyScheduling),

@@ -15,7 +15,7 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 7;
+inline constexpr u32 kVersion = 8;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 
@@ -58,6 +58,7 @@ struct KernelSigaction {
 
 struct ProcessExtra {
   KernelSigaction actions[64];  // [signal - 1]
+  u64 extended = 0;             // components of XSAVE that it may use (arch_prctl ARCH_GET_XCOMP_PERM)
 };
 
 enum class Type : u32 {

@@ -81,7 +81,7 @@ bool wait_for_arrivals() {
 bool set_up_ear() {
   Private& st = state();
   wire::ProcessExtra extra;
-  fill_actions(&extra);
+  fill_extra(&extra);
   lock();
   bool good = undecided();
   if (good) {

@@ -228,7 +228,9 @@ u32 signals_before(SlotBlock& b) {
   return __atomic_exchange_n(&b.signals_told, sent, __ATOMIC_RELAXED) == sent ? 0 : sent;
 }
 
-void fill_actions(wire::ProcessExtra* extra) {
+void fill_extra(wire::ProcessExtra* extra) {
+  constexpr u64 kGetXcompPerm = 0x1022;
+  sys(__NR_arch_prctl, kGetXcompPerm, addr(&extra->extended));
   for (u64 signal = 1; signal <= 64; ++signal) sys(__NR_rt_sigaction, signal, 0, addr(&extra->actions[signal - 1]), 8);
 }
 

@@ -43,7 +43,7 @@ void forget_the_parent(SlotBlock& b) {
   b.write_error = 0;
   sys(__NR_set_tid_address, addr(&b.in_use));
   wire::ProcessExtra actions;
-  fill_actions(&actions);
+  fill_extra(&actions);
   actions.actions[wire::kAbortSignal - 1] = st.abort_action;
   lock();
   const bool started = start_ear() == 0;
@@ -127,7 +127,7 @@ void hold_ear(u32 hold) {
 long run_exec(SlotBlock& b, const wire::Exec& exec, const char* path, const u64* argv, const u64* envp) {
   const u64 argv_or_null = exec.argv_null ? 0 : addr(argv);
   wire::ProcessExtra kept;
-  fill_actions(&kept);
+  fill_extra(&kept);
   hold_ear(1);
   keep_directed(b);
   set_actions_for_exec(exec);

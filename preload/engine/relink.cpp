@@ -34,7 +34,7 @@ void decide(u32 generation, u32 result) { store_and_wake(&state().relink_result,
 long open_ear_link(const Peer& peer) {
   Private& st = state();
   wire::ProcessExtra actions;
-  fill_actions(&actions);
+  fill_extra(&actions);
   actions.actions[wire::kAbortSignal - 1] = st.abort_action;
   // Kept apart until the decision: the ear takes what stands in ear_next_fd at once.
   i32 holder = 0;

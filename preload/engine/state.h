@@ -139,7 +139,7 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame);
 long start_ear();
 void stop_ear();
 void wake_ear();
-void fill_actions(wire::ProcessExtra* extra);
+void fill_extra(wire::ProcessExtra* extra);
 u64 wanted();                      // the signals that the ear may take
 u32 signals_before(SlotBlock& b);  // by a thread that is about to answer: wire::Reply::signals
 

@@ -21,6 +21,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "lib/image/xsave.h"
+
 namespace omig::test {
 namespace {
 
@@ -392,14 +394,13 @@ std::vector<u8> make_frame(const ThreadState& t, u64 frame_address) {
   f.cs = static_cast<u16>(r.cs), f.ss = static_cast<u16>(r.ss);
   f.sigmask = t.mask;
   f.fpstate = frame_address != 0 ? frame_address + kFrameFpstateOffset : 0;
-  std::vector<u8> bytes(kFrameFpstateOffset + t.xstate.size() + 4);
+  const auto [features, xstate_bytes] =
+      image::shape_in_frame(t.xstate.data(), static_cast<u32>(t.xstate.size()));
+  std::vector<u8> bytes(kFrameFpstateOffset + xstate_bytes + 4);
   memcpy(bytes.data(), &f, sizeof f);
   u8* x = bytes.data() + kFrameFpstateOffset;
-  memcpy(x, t.xstate.data(), t.xstate.size());
-  const u32 magic1 = 0x46505853, magic2 = 0x46505845, xstate_bytes = static_cast<u32>(t.xstate.size());
-  const u32 extended = xstate_bytes + 4;
-  u64 features;
-  memcpy(&features, t.xstate.data() + 464, 8);
+  memcpy(x, t.xstate.data(), xstate_bytes);
+  const u32 magic1 = 0x46505853, magic2 = 0x46505845, extended = xstate_bytes + 4;
   memcpy(x + 464, &magic1, 4);
   memcpy(x + 468, &extended, 4);
   memcpy(x + 472, &features, 8);

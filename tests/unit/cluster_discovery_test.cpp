@@ -18,7 +18,7 @@ std::string why_not(const std::string& datagram, const ClusterKey& key = kKey) {
 }
 
 TEST(Discovery, IsReadAsItWasWritten) {
-  for (const std::string name : {std::string("n"), std::string(kMaxName, 'x')}) {
+  for (const std::string& name : {std::string("n"), std::string(kMaxName, 'x')}) {
     Presence presence = node7();
     presence.name = name;
     std::string why;

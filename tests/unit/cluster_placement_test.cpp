@@ -110,11 +110,11 @@ TEST(Placement, AFarNodeIsForWhoDoesNotCall) {
   state.others.push_back(node(3, 1, 0));
   state.links.round_trip(2, 10e-3);
   state.links.round_trip(3, 50e-6);
-  for (Candidate& c : state.running) c.calls_per_s = 100;
+  for (Candidate& c : state.running) c.calls_per_s = 300;
   auto moves = decide(state, 1);
   ASSERT_EQ(moves.size(), 1u);
   EXPECT_EQ(moves[0].target_id, 3u);
-  state.others.pop_back();  // only the far one: twice as long there as at home, where two share
+  state.others.pop_back();  // only the far one: three times as long there as at home, where two share
   EXPECT_TRUE(decide(state, 1).empty());
   for (Candidate& c : state.running) c.calls_per_s = 0;
   EXPECT_EQ(decide(state, 1).size(), 1u);
@@ -136,7 +136,10 @@ TEST(Placement, AGuestPaysForTheLongerOfBothWays) {
 
 TEST(Placement, WhatTravelsForLongerThanItStaysIsNotSent) {
   PlacementState state = crowded(2);
-  for (Candidate& c : state.running) c.rss_bytes = 1 << 30;
+  for (Candidate& c : state.running) {
+    c.rss_bytes = 1 << 30;
+    c.age_ms = c.resident_ms = 20'000;
+  }
   EXPECT_EQ(decide(state, 1).size(), 1u);
   state.links.carried(2, 64 << 20, 5.0);  // about 100 Mbit/s
   EXPECT_TRUE(decide(state, 1).empty());

@@ -67,6 +67,12 @@ TEST_P(Seeds, EverythingOnOneNodeSpreadsAsFastAsTheNetworkCarriesIt) {
   EXPECT_LT(outcome.counts.moves, 1.6 * static_cast<double>(trace.size())) << "few need to move twice";
 }
 
+TEST_P(Seeds, SpreadingEndsWhereEveryoneHasACpu) {
+  Scenario s = scenario(16, 0.8, GetParam());
+  s.all_on_one = true;
+  EXPECT_LT(simulate(s, kOmig, draw(s)).even_s, 60);  // fewer processes than CPUs: even in number is not asked for
+}
+
 TEST_P(Seeds, LossFailuresAndForkTreesAreSurvived) {
   Scenario s = scenario(32, 0.7, GetParam());
   s.loss = 0.05;

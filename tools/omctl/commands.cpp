@@ -51,6 +51,13 @@ int migrate_main(const cli::Words& words) {
   return 0;
 }
 
+namespace {
+
+// As ps marks those with locked pages: here, those that move only when asked to.
+std::string locked_mark(const Json& process) { return process.value("locked", false) ? "L" : ""; }
+
+}  // namespace
+
 int ps_main(const cli::Words& words) {
   CLI::App app{"processes and where they are", "omctl ps"};
   bool json = false;
@@ -65,20 +72,20 @@ int ps_main(const cli::Words& words) {
     return 0;
   }
   const std::string here = answer->value("node", "");
-  fmt::print("{:>7} {:<10} {:<1} {:>5} {:>9} {:>6} {:>5} {}\n", "PID", "NODE", "S", "LOAD", "CPU", "RSS", "MOVES",
+  fmt::print("{:>7} {:<10} {:<2} {:>5} {:>9} {:>6} {:>5} {}\n", "PID", "NODE", "S", "LOAD", "CPU", "RSS", "MOVES",
              "COMMAND");
   for (const Json& p : answer->at("processes")) {
-    fmt::print("{:>7} {:<10} {:<1} {:>5.2f} {:>9} {:>6} {:>5} {}\n", p.value("pid", 0), p.value("node", ""),
-               p.value("state", ""), p.value("demand", 0.0), seconds(p.value("cpu_ms", u64{0})),
+    fmt::print("{:>7} {:<10} {:<2} {:>5.2f} {:>9} {:>6} {:>5} {}\n", p.value("pid", 0), p.value("node", ""),
+               p.value("state", "") + locked_mark(p), p.value("demand", 0.0), seconds(p.value("cpu_ms", u64{0})),
                size(p.value("rss_bytes", u64{0})), p.value("moves", 0), p.value("command", ""));
   }
   const Json& guests = answer->at("guests");
   if (guests.empty()) return 0;
-  fmt::print("guests on {}:\n{:>7} {:<10}   {:>5} {:>9} {:>6}       {}\n", here, "PID", "HOME", "LOAD", "CPU", "RSS",
+  fmt::print("guests on {}:\n{:>7} {:<10}    {:>5} {:>9} {:>6}       {}\n", here, "PID", "HOME", "LOAD", "CPU", "RSS",
              "COMMAND");
   for (const Json& g : guests) {
-    fmt::print("{:>7} {:<10}   {:>5.2f} {:>9} {:>6}       {}\n", g.value("pid", 0), g.value("home", ""),
-               g.value("demand", 0.0), seconds(g.value("cpu_ms", u64{0})), size(g.value("rss_bytes", u64{0})),
+    fmt::print("{:>7} {:<10}  {:<1} {:>5.2f} {:>9} {:>6}       {}\n", g.value("pid", 0), g.value("home", ""),
+               locked_mark(g), g.value("demand", 0.0), seconds(g.value("cpu_ms", u64{0})), size(g.value("rss_bytes", u64{0})),
                g.value("command", ""));
   }
   return 0;

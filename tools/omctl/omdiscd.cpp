@@ -25,6 +25,7 @@
 #include "homed/log.h"
 #include "lib/base/paths.h"
 #include "lib/cluster/discovery.h"
+#include "lib/cluster/map.h"
 #include "tools/omctl/client.h"
 #include "tools/omctl/commands.h"
 
