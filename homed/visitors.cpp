@@ -69,6 +69,7 @@ void Visitors::scan(i64 now_ms) {
 
 awaitable<void> Visitors::refresh() {
   find_hosts();
+  std::erase_if(visitors_, [&](const auto& item) { return !hosts_.contains(item.second.host_pid); });
   std::vector<pid_t> pids;
   for (const auto& [pid, host] : hosts_)
     if (!host.asking) pids.push_back(pid);

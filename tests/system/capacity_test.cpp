@@ -89,7 +89,8 @@ TEST(Capacity, TheLinkToANodeIsMeasured) {
   Lab lab(2, {"--rate", "200"});
   if (!lab.has_namespaces()) GTEST_SKIP() << "needs links with a rate: the lab has no namespaces here (not root)";
   const auto link = [&](const char* figure) {
-    for (const auto& node : nlohmann::json::parse(lab.omctl(1, {"nodes", "--json"}).out).at("nodes"))
+    const auto answer = nlohmann::json::parse(lab.omctl(1, {"nodes", "--json"}).out);
+    for (const auto& node : answer.at("nodes"))
       if (node.at("name") == "node2") return node.value(figure, 0.0);
     return -1.0;
   };
@@ -116,7 +117,7 @@ TEST(Capacity, TheLinkToANodeIsMeasured) {
   EXPECT_TRUE(moved.succeeded()) << moved.err;
   const double bytes_per_s = until_known("bytes_per_s");
   EXPECT_GT(bytes_per_s, 0);
-  EXPECT_LT(bytes_per_s, 200e6 / 8 * 1.2);  // no more than the link carries
+  EXPECT_LT(bytes_per_s, 200e6 / 8 * 2);  // of the image, some of which need not travel; without a limit it is 500e6
   std::ofstream(directory / "end") << "now";
   ASSERT_TRUE(big.wait_for_end(milliseconds(60'000)));
   EXPECT_EQ(big.outcome().out, std::to_string(48 << 20) + "\n") << big.outcome().describe();

@@ -69,7 +69,9 @@ TEST(Discovery, NodesThatKnowTheKeyFindEachOther) {
   EXPECT_EQ(finders.back()->outcome().err.substr(finders.back()->outcome().err.rfind("omdiscd: ")),
             "omdiscd: node3 has left its cluster\n");
   EXPECT_TRUE(load(lab, 3, fmt::format("3 {} 1\n", at[3])).succeeded());
-  const Outcome refused = start(3, {omdiscd, "-n"})->outcome();
+  Child* mixer = start(3, {omdiscd, "-n"});
+  ASSERT_TRUE(mixer->wait_for_end(milliseconds(30'000)));
+  const Outcome refused = mixer->outcome();
   EXPECT_EQ(refused.err, "omdiscd: node3 goes by a map, which is not mixed with discovery: omctl map off first\n");
   job.ends_well();
   // Garbage is said once, not 280 times.
