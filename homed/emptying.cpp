@@ -17,7 +17,7 @@ awaitable<bool> Listener::tell(Json progress) {
 namespace {
 
 constexpr size_t kAtOnce = 8;
-constexpr int kTries = 20;  // at one that is busy, kAgain apart
+constexpr int kTries = 20;          // at one that is busy, kAgain apart
 constexpr int kTriesIfRefused = 3;  // else: what it has left by an exec meanwhile is not its home yet
 constexpr milliseconds kAgain{250};
 constexpr milliseconds kLook{20};

@@ -29,8 +29,8 @@ enum class Emptied { own, guests };
 // {"ok","moved","failed":[{"pid","home","reason"}]}. The caller sees to it that no other one leaves, or comes.
 awaitable<Json> empty(Daemon& daemon, Moves& moves, Listener& listener, Emptied what);
 
-// The first half of {"op":"bring"} (lstay is set, then the own ones come home) and {"op":"expel"} (block is set, then the
-// guests go). Root and homed's user may. A refusal, or {"ok":true}.
+// The first half of {"op":"bring"} (lstay is set, then the own ones come home) and {"op":"expel"} (block is set, then
+// the guests go). Root and homed's user may. A refusal, or {"ok":true}.
 Json close_door(Daemon& daemon, Emptied what, uid_t asker);
 
 }  // namespace omig

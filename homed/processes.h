@@ -51,9 +51,9 @@ struct Process {
   i64 since_ms = 0;  // our clock: when it came to be where it is (0: always was)
   // The scheduler's notes.
   i64 barred_until_ms = 0;
-  std::string came_home_for;  // why it last came home by itself
-  std::string refusal;        // why it could not move when last tried
-  u64 stop_told = 0;          // the stop (stop_number) that its host knows of
+  std::string came_home_for;                    // why it last came home by itself
+  std::string refusal;                          // why it could not move when last tried
+  u64 stop_told = 0;                            // the stop (stop_number) that its host knows of
   std::map<pid_t, Scheduling> scheduling_told;  // that its host knows of since it came there
 };
 

@@ -150,8 +150,7 @@ std::string explanation(Daemon& d, const VisitorKey& key) {
 }
 
 bool has_turn(const Daemon& d, u64 bytes) {
-  return d.on_their_way < kMovesAtOnce &&
-         (d.bytes_on_their_way == 0 || d.bytes_on_their_way + bytes <= kBytesAtOnce);
+  return d.on_their_way < kMovesAtOnce && (d.bytes_on_their_way == 0 || d.bytes_on_their_way + bytes <= kBytesAtOnce);
 }
 
 void Scheduler::poke() {

@@ -195,7 +195,7 @@ awaitable<void> Starts::place(pid_t pid, i64 began_ms, bool wait_a_while) {
       const auto name_of = [&](u32 id) { return node_name(d_, id); };
       MoveRecord record = record_of(d_, step.offer, key, "start", cluster::reason_of(step.offer, state, name_of));
       const OnItsWay counted(d_, 0);  // it has no memory yet
-      d_.moving[key] = now_ms();  // nobody else may pick it meanwhile
+      d_.moving[key] = now_ms();      // nobody else may pick it meanwhile
       const std::string declined = co_await moves_.reserve(step.offer, d_.config.name);
       d_.moving.erase(key);
       const cluster::Seen* target = d_.window.find(step.offer.target_id);

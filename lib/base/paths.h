@@ -18,8 +18,8 @@ std::string state_dir_of(const std::function<std::optional<std::string>(std::str
 std::string default_state_dir();
 
 // The path of one of our binaries ("libomig.so", "omig-host", "omig-stub", "omig-engine", "homed", "omctl"):
-// $OMIG_LIBEXEC/NAME, else in the build tree or the installation around this executable, else next to it, else /usr/lib/omig/NAME.
-// Empty if it is in none of these places.
+// $OMIG_LIBEXEC/NAME, else in the build tree or the installation around this executable, else next to it, else
+// /usr/lib/omig/NAME. Empty if it is in none of these places.
 std::string find_binary(std::string_view name);
 
 // The directory of the running executable.

@@ -25,7 +25,7 @@ struct NodeLoad {
   u64 total_bytes = 0;
   u64 real_free_bytes = 0;  // not even the page cache's; for people only
   double utilisation = 0;   // of its CPUs, 0..1: what was used in the last second; for people only
-  bool accepts = true;  // takes guests that the scheduler sends
+  bool accepts = true;      // takes guests that the scheduler sends
 
   double load() const { return runnable + held + reserved; }
 };

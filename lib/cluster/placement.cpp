@@ -18,9 +18,9 @@ constexpr double kMargin = 0.05;         // of the source's relief, kept as hyst
 constexpr double kUnknownPenalty = 1.1;  // nobody knows yet how much it calls home
 constexpr double kLeastPenalty = 1.01;   // a tie is no reason to leave
 constexpr double kMostPenalty = 3;
-constexpr double kByte_s = 8e-9;    // each byte that it reads or writes, over the network
-constexpr double kQuiet = 0.04;     // of its time spent with that: a guest that does no more does not miss its home
-constexpr double kHorizon_s = 4;    // of starts at a target count as if they were there already
+constexpr double kByte_s = 8e-9;  // each byte that it reads or writes, over the network
+constexpr double kQuiet = 0.04;   // of its time spent with that: a guest that does no more does not miss its home
+constexpr double kHorizon_s = 4;  // of starts at a target count as if they were there already
 constexpr double kMemoryReserve = 0.05;  // of a target's memory stays free
 constexpr double kMoveFixed_s = 0.005;
 constexpr double kMoveBytes_per_s = 1e9;
@@ -45,12 +45,9 @@ double slower_away(const Candidate& c, u32 target_id, const Links& links) {
   return c.kind == JobKind::none ? waits / std::max(c.cpu_per_s, kLeastCpu_per_s) : waits;
 }
 // A guest that waits for its home more than it computes looks idle where it is; it is none the less badly placed.
-bool misses_home(const Candidate& c, const Links& links) {
-  return c.away && waits_away(c, c.home_id, links) > kQuiet;
-}
+bool misses_home(const Candidate& c, const Links& links) { return c.away && waits_away(c, c.home_id, links) > kQuiet; }
 
 bool worthwhile(double relief, double cost, double penalty) { return relief * (1 - kMargin) > cost * penalty; }
-
 
 struct Best {
   double gain = 0;

@@ -104,9 +104,9 @@ bool accepts(const NodeLoad& target, const MoveDecision& move);
 // Never none: the first runs even if it alone is too large.
 std::vector<bool> may_run(std::span<const u64> bytes_oldest_first, u64 room_bytes);
 
-// What being at `target_id` costs it, as a factor: each forwarded call takes a round trip more than at home. `links` are
-// those of the node where it runs. From there to its home and from there to the target are known; between those two we
-// take the longer of both.
+// What being at `target_id` costs it, as a factor: each forwarded call takes a round trip more than at home. `links`
+// are those of the node where it runs. From there to its home and from there to the target are known; between those two
+// we take the longer of both.
 double penalty_of(const Candidate& candidate, u32 target_id, const Links& links = {});
 // Is there memory for so much more, with a reserve?
 bool has_memory(const NodeLoad& node, u64 bytes);

@@ -17,10 +17,10 @@
 
 namespace omig::image {
 
-inline constexpr u32 kXsaveLegacyBytes = 576;      // FXSAVE's area and the header
-inline constexpr u32 kXsaveFeaturesAt = 464;       // what the kernel that wrote it had, in the software bytes
-inline constexpr u32 kXsaveInUseAt = 512;          // the header's first word
-inline constexpr u64 kXsaveTiles = 1ull << 18;     // AMX' tile data
+inline constexpr u32 kXsaveLegacyBytes = 576;   // FXSAVE's area and the header
+inline constexpr u32 kXsaveFeaturesAt = 464;    // what the kernel that wrote it had, in the software bytes
+inline constexpr u32 kXsaveInUseAt = 512;       // the header's first word
+inline constexpr u64 kXsaveTiles = 1ull << 18;  // AMX' tile data
 
 struct XsaveShape {
   u64 features = 0;

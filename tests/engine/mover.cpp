@@ -394,8 +394,7 @@ std::vector<u8> make_frame(const ThreadState& t, u64 frame_address) {
   f.cs = static_cast<u16>(r.cs), f.ss = static_cast<u16>(r.ss);
   f.sigmask = t.mask;
   f.fpstate = frame_address != 0 ? frame_address + kFrameFpstateOffset : 0;
-  const auto [features, xstate_bytes] =
-      image::shape_in_frame(t.xstate.data(), static_cast<u32>(t.xstate.size()));
+  const auto [features, xstate_bytes] = image::shape_in_frame(t.xstate.data(), static_cast<u32>(t.xstate.size()));
   std::vector<u8> bytes(kFrameFpstateOffset + xstate_bytes + 4);
   memcpy(bytes.data(), &f, sizeof f);
   u8* x = bytes.data() + kFrameFpstateOffset;

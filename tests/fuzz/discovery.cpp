@@ -2,6 +2,7 @@
 // Datagrams of strangers. Nobody can guess a MAC; so the second half of the inputs is given a right one, as a broken
 // node that knows the key would.
 #include "lib/cluster/discovery.h"
+
 #include "lib/link/mac.h"
 #include "tests/fuzz/fuzz.h"
 

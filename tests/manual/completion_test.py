@@ -92,7 +92,7 @@ def test_bash_offers_what_homed_knows():
                 ("omctl run -n ", ["alpha", "beta"]), ("omctl run --node=b", ["beta"]), ("omctl run --node=", ["alpha", "beta"]),
                 ("omctl run --node alpha seq", ["seq"]), ("omctl run -- printen", ["printenv"]),
                 ("omctl lab up --no", ["--no-balance", "--nodes"]), ("omctl lab up --dir su", ["sub dir"]),
-                ("omctl completion z", ["zsh"]), ("omctl help mi", ["migrate"]), ("omctl help om", ["omig", "omrunon", "omsh"]), ("omctl ps --j", ["--json"]), ("omctl nodes ", [])):
+                ("omctl completion z", ["zsh"]), ("omctl help mi", ["migrate"]), ("omctl help om", ["omdiscd", "omig", "omrunon", "omsh"]), ("omctl ps --j", ["--json"]), ("omctl nodes ", [])):
             assert place.bash(line) == offered, (line, place.bash(line))
 
 

@@ -250,8 +250,7 @@ void Simulation::come_back(u32 id) {
 
 bool Simulation::even() const {
   // Who has a CPU to itself is well placed, however few the others are.
-  const double fair =
-      std::max(kCpusPerNode, static_cast<double>(jobs_.size()) / static_cast<double>(nodes_.size()));
+  const double fair = std::max(kCpusPerNode, static_cast<double>(jobs_.size()) / static_cast<double>(nodes_.size()));
   double misplaced = 0;
   for (const Node& n : nodes_) misplaced += std::max(0.0, static_cast<double>(n.here.size()) - fair);
   return misplaced <= kEvenWithin * static_cast<double>(jobs_.size());

@@ -103,8 +103,8 @@ class Soak {
     const fs::path directory = fresh_directory("soak");
     // One in eight is busy all the time. If all were, a small machine would do little else than run them: few moves.
     const std::string pause_ms = residents_.size() % 8 == 0 ? "20" : "500";
-    Command command{.words = lab_.on_node(1, {build_path("tests/storm/omig-resident"),
-                                              std::to_string(random_() % 1'000'000), pause_ms})};
+    Command command{.words = lab_.on_node(
+                        1, {build_path("tests/storm/omig-resident"), std::to_string(random_() % 1'000'000), pause_ms})};
     command.environment = program_environment(&lab_, Flavour::moved);
     command.environment.emplace_back("OMIG_TEST_FIFOS", directory);
     residents_.push_back({std::make_unique<Child>(command, directory)});

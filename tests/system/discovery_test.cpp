@@ -56,8 +56,8 @@ TEST(Discovery, NodesThatKnowTheKeyFindEachOther) {
   finders.push_back(start(3, {omdiscd, "-n", "-i", "eth0"}));
   const Nodes all = {{1, "node1"}, {2, "node2"}, {3, "node3"}};
   for (int node = 1; node <= 3; ++node) until_seen(lab, node, all);
-  const Outcome stranger = run({.words = lab.on_node(3, {"env", "-u", "LD_PRELOAD", "python3", "-c", kStranger})},
-                               milliseconds(90'000));
+  const Outcome stranger =
+      run({.words = lab.on_node(3, {"env", "-u", "LD_PRELOAD", "python3", "-c", kStranger})}, milliseconds(90'000));
   EXPECT_TRUE(stranger.succeeded()) << stranger.err;
   EXPECT_EQ(seen(lab, 1), all);
   EXPECT_EQ(lab.omctl(1, {"where", job.pid()}).out, "node2\n");

@@ -15,7 +15,7 @@ struct Program {
   // What omig does not do yet, told to users in README.md: away and moved are skipped with this reason.
   std::string_view known_limit;
   std::string_view known_limit_of_faults;  // the same for moves that break
-  bool core = false;   // also run as an ordinary user
+  bool core = false;                       // also run as an ordinary user
   bool timed = false;  // has upper bounds on times: not for a machine that is overloaded on purpose (the storm)
 };
 

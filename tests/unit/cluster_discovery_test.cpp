@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/cluster/discovery.h"
-
 #include <gtest/gtest.h>
+
+#include "lib/cluster/discovery.h"
 
 namespace omig::cluster {
 namespace {

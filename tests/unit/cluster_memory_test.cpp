@@ -58,7 +58,7 @@ TEST(RefaultMeter, AThousandPagesASecondAreATenthOfTheTime) {
   double share = 0;
   for (int i = 1; i <= 20; ++i) share = meter.stalled(1'000'000 + 1'000 * static_cast<u64>(i), 1'000 + 1'000 * i);
   EXPECT_NEAR(share, 0.1, 0.01);
-  EXPECT_EQ(meter.stalled(1'020'000, 21'000), share);  // asked twice at once
+  EXPECT_EQ(meter.stalled(1'020'000, 21'000), share);                  // asked twice at once
   for (int i = 22; i <= 40; ++i) share = meter.stalled(5, 1'000 * i);  // another cgroup's, or nothing more
   EXPECT_LT(share, 0.001);
   EXPECT_LE(meter.stalled(1u << 31, 41'000), 1);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lib/image/xsave.h"
-
 #include <gtest/gtest.h>
 
 #include <cstring>
+
+#include "lib/image/xsave.h"
 
 namespace omig::image {
 namespace {

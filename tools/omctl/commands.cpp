@@ -85,8 +85,8 @@ int ps_main(const cli::Words& words) {
              "COMMAND");
   for (const Json& g : guests) {
     fmt::print("{:>7} {:<10}  {:<1} {:>5.2f} {:>9} {:>6}       {}\n", g.value("pid", 0), g.value("home", ""),
-               locked_mark(g), g.value("demand", 0.0), seconds(g.value("cpu_ms", u64{0})), size(g.value("rss_bytes", u64{0})),
-               g.value("command", ""));
+               locked_mark(g), g.value("demand", 0.0), seconds(g.value("cpu_ms", u64{0})),
+               size(g.value("rss_bytes", u64{0})), g.value("command", ""));
   }
   return 0;
 }

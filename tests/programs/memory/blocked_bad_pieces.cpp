@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Moved while a readv waits whose second piece cannot be written: EFAULT, and what it did not take stays in the pipe. So
-// it does after a read into such memory alone.
+// Moved while a readv waits whose second piece cannot be written: EFAULT, and what it did not take stays in the pipe.
+// So it does after a read into such memory alone.
 #include <sys/mman.h>
 #include <sys/uio.h>
 
