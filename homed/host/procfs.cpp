@@ -40,12 +40,11 @@ std::string without_engine(const std::string& text) {
 
 // Copies of home's files bear the names of the files.
 std::string with_home_names(const std::string& text, Guest& guest) {
-  const std::string memfd = std::string("/memfd:") + kCopyName;
   std::string result;
   std::istringstream lines(text);
   const std::lock_guard lock(guest.files_mutex);
   for (std::string line; std::getline(lines, line); result += line + "\n") {
-    const size_t name_at = line.find(memfd);
+    const size_t name_at = line.find('/');
     if (name_at == std::string::npos) continue;
     const std::vector<MapsLine> parsed = parse_maps(line + "\n");
     if (parsed.empty()) continue;

@@ -22,7 +22,9 @@ bool maps_say(const void* at, const char* name, const char* permissions) {
     char has[8] = {};
     if (sscanf(line, "%lx-%lx %7s", &start, &end, has) != 3) continue;
     const auto address = reinterpret_cast<unsigned long>(at);
-    if (start <= address && address < end) found = strstr(line, name) != nullptr && strcmp(has, permissions) == 0;
+    if (address < start || address >= end) continue;
+    found = strstr(line, name) != nullptr && strcmp(has, permissions) == 0;
+    if (!found) fprintf(stderr, "not %s: %s %s", name, has, strlen(line) > 73 ? line + 73 : line);
   }
   fclose(maps);
   return found;
