@@ -118,7 +118,7 @@ def found(): return [p for p in processes().values() if p["command"].endswith(" 
 until(found, processes)
 print(found()[0]["locked"], found()[0]["kind"], found()[0]["decay"])
 inner = busy("mosrun", "-k", "-c", "-f")
-known(inner)
+until(lambda: processes().get(inner.pid, {}).get("kind") == "cpu", processes)  # it was mosrun before
 print(processes()[inner.pid]["locked"], processes()[inner.pid]["kind"], processes()[inner.pid]["decay"])
 outer = run("nomig", TOOLS + "mosrun", "-c", sys.executable, "-c", BUSY)  # says nothing of the lock
 until(lambda: processes().get(outer.pid, {}).get("kind") == "cpu", processes)
