@@ -48,11 +48,15 @@ def memory(proof, bench):
                   "having more: all end well with omig, while the kernel kills some without it; and earlier than one after the other")
     base = bench.directory(proof.name)
     limit = LimitedMemory()
+    # Where there are CPUs enough for a node with one for each of them, nothing but memory is a reason to move; then each
+    # row takes some computing, so that they grow no faster than on a small machine.
+    roomy = (os.cpu_count() or 1) > count + 2
+    slowly = "where length(hex(randomblob(30000))) > 0" if roomy else ""
     try:
-        lab = bench.lab(proof, 3, 40)
+        lab = bench.lab(proof, 3, [100 * count, 100, 100] if roomy else 40)
         limit.write("cgroup.procs", told_by(lab, 1, {"op": "ping"})["pid"])
         question = ("create table t (b blob); with recursive n(i) as (select 1 union all select i + 1 from n where i < "
-                    f"{rows}) insert into t select randomblob(4000) from n; "
+                    f"{rows}) insert into t select randomblob(4000) from n {slowly}; "
                     "select count(*), sum(length(b)) from t; pragma integrity_check;")
         right = f"{rows}|{rows * 4000}\nok\n".encode()
         words = ["sh", "-c", f"echo $$ >{limit.path}/cgroup.procs && exec sqlite3 :memory: \"$0\"", question]
