@@ -6,8 +6,9 @@
 %   octave-cli -q --no-history atmosphere.m STEP [DIRECTORY]
 %
 % Each child computes a tenth of the rows (height in m, temperature in K, pressure in Pa, density in kg/m3), STEP metres
-% apart, appends row by row to a growing string (each append copies all of it: half the step costs four times as much)
-% and writes one file. The parent waits for all of them, joins their files to DIRECTORY/atmosphere.txt and checks it.
+% apart, appends row by row to a growing string (each append copies all of it: half the step costs four times as much),
+% writes one file and checks it. The parent waits for all of them, joins their files to DIRECTORY/atmosphere.txt and
+% checks that.
 % Exit status 0 only if every child ended well and the check holds. atmosphere.cpp writes the very same bytes.
 
 1;  % a script, not a function file
@@ -45,6 +46,11 @@ function compute_slice (directory, child, children, rows, step)
   file = fopen (slice_file (directory, child), "w");
   if (file < 0 || fwrite (file, text) != numel (text) || fclose (file) != 0)
     exit (3);
+  end
+  problem = check_rows (slice_file (directory, child), first, last, step);
+  if (! isempty (problem))
+    fprintf (stderr, "atmosphere: child %d: %s\n", child + 1, problem);
+    exit (4);
   end
 end
 
@@ -110,34 +116,53 @@ function bytes = join_slices (directory, children, result)
   fclose (out);
 end
 
-% What must be true of the table, whoever computed it. Empty, or what is wrong.
-function problem = check_result (result, rows, step)
+% What must be true of these rows, whoever computed them. Empty, or what is wrong. Each child asks it of its own file.
+function problem = check_rows (name, first, last, step)
   problem = "";
-  table = load (result);
-  if (! isequal (size (table), [rows, 4]))
-    problem = sprintf ("%d rows of %d columns instead of %d of 4", size (table, 1), size (table, 2), rows);
-  elseif (max (abs (table(:, 1) - (0:rows - 1)' * step)) > 6e-4)
+  table = load (name);
+  if (! isequal (size (table), [last - first + 1, 4]))
+    problem = sprintf ("%d rows of %d columns instead of %d of 4", size (table, 1), size (table, 2), last - first + 1);
+  elseif (max (abs (table(:, 1) - (first:last)' * step)) > 6e-4)
     problem = "a height is missing or out of order";
   elseif (any (diff (table(:, 3)) >= 0))
     problem = "the pressure does not fall with the height";
   elseif (max (abs (table(:, 4) .* table(:, 2) * 287.05 ./ table(:, 3) - 1)) > 1e-5)
     problem = "the density does not follow from pressure and temperature";
-  else
-    known = [0, 101325; 11000, 22611.3; 25000, 2482.5];  % height and pressure, from the closed formulas
-    for k = 1:3
-      row = table(1 + round (known(k, 1) / step), :);
-      if (abs (row(3) / known(k, 2) - 1) > 1e-3 + step * 2e-4)
-        problem = sprintf ("wrong pressure at %g m", known(k, 1));
-      end
-    end
   end
 end
 
-arguments = argv ();
+% Of the whole table, which its children have checked in parts: no row is missing where two parts meet, and what is known
+% from the closed formulas is there. All rows are equally long.
+function problem = check_result (result, children, rows, step)
+  problem = "";
+  row_bytes = numel (sprintf ("%9.3f %8.3f %14.6f %12.9f\n", 0, 0, 0, 0));
+  file = fopen (result, "r");
+  fseek (file, 0, SEEK_END ());
+  if (ftell (file) != rows * row_bytes)
+    problem = sprintf ("%d bytes instead of %d", ftell (file), rows * row_bytes);
+  end
+  row_at = @(row) (fseek (file, row * row_bytes, SEEK_SET ()) == 0) * fscanf (file, "%f", [1, 4]);
+  known = [0, 101325; 11000, 22611.3; 25000, 2482.5];  % height and pressure
+  for k = 1:3
+    row = row_at (round (known(k, 1) / step));
+    if (isempty (problem) && abs (row(3) / known(k, 2) - 1) > 1e-3 + step * 2e-4)
+      problem = sprintf ("wrong pressure at %g m", known(k, 1));
+    end
+  end
+  for first = floor ((1:children - 1) * rows / children)
+    pair = [row_at(first); row_at(first - 1)];
+    if (isempty (problem) && abs (pair(1, 1) - pair(2, 1) - step) > 1.2e-3)
+      problem = sprintf ("rows %d and %d do not meet", first - 1, first);
+    end
+  end
+  fclose (file);
+end
+
+words = argv ();
 step = 1;
 directory = ".";
-if (numel (arguments) >= 1)  step = str2double (arguments{1});  end
-if (numel (arguments) >= 2)  directory = arguments{2};  end
+if (numel (words) >= 1)  step = str2double (words{1});  end
+if (numel (words) >= 2)  directory = words{2};  end
 if (! (step > 0 && step <= 1000))
   fprintf (stderr, "usage: octave-cli -q --no-history atmosphere.m STEP [DIRECTORY]    (STEP in metres, up to 1000)\n");
   exit (2);
@@ -171,7 +196,7 @@ for k = 1:children
     printf ("child %2d (pid %d) was seen on: %s\n", k, pids(k), strjoin (places{k}, ", "));
   end
 end
-problem = check_result (result, rows, step);
+problem = check_result (result, children, rows, step);
 if (! isempty (problem))
   printf ("%s is wrong: %s\n", result, problem);
   exit (1);

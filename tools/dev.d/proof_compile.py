@@ -67,6 +67,7 @@ def compile_(proof, bench):
     tarball = fetch(proof)
     lab = bench.lab(proof, 4, share)
     daemons = [start_distccd(lab, proof, base, node) for node in (2, 3, 4)]
+    os.makedirs(os.path.join(base, "distcc"))
     hosts = "DISTCC_HOSTS=localhost/2 " + " ".join(f"10.77.0.{node}/4" for node in (2, 3, 4))
     make = ["make", "-s", "-C", "src", "-j8", "generic"]
     ways = {"one node": (make, True), "omig": (make, False),

@@ -78,8 +78,8 @@ def skewed(proof, bench):
     lab = bench.lab(proof, nodes, share, rate_mbit)
     choose_policy(lab, "home")
     text = os.path.join(base, "text")
-    make_text(text, 10 * MIB)
-    kinds = [("python", python_job(8_000_000), 3), ("perl", perl_job(16_000_000), 3), ("xz", ["xz", "-6", "-T1", "-c", text], 2)]
+    make_text(text, 16 * MIB)
+    kinds = [("python", python_job(13_000_000), 3), ("perl", perl_job(26_000_000), 3), ("xz", ["xz", "-6", "-T1", "-c", text], 2)]
     progress("skewed: the same programs natively, one on each of the other nodes")
     native = [Job(lab, f"native-{kind}", words, base, node, plain=True) for node, (kind, words, _) in enumerate(kinds, 2)]
     finish(native, 120)
