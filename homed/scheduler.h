@@ -25,8 +25,9 @@ void bar(Daemon& daemon, const VisitorKey& key, i64 until_ms);
 // So many moves may be under way from here: a program that forks ten children spreads in one wave, but those that are
 // under way stand still.
 inline constexpr u32 kMovesAtOnce = 8;
-// Large ones share the link: one after the other, the first relieves this node in the time in which else none would.
-inline constexpr u64 kBytesAtOnce = 64 << 20;
+// Large ones share the link: one after the other, the first relieves this node in the time in which else none would,
+// and each stands still for its own bytes only.
+inline constexpr u64 kBytesAtOnce = 32 << 20;
 // May a move of so much memory begin now?
 bool has_turn(const Daemon& daemon, u64 bytes);
 // A move that is under way, however it ends.
