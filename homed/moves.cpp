@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "homed/reasons.h"
 #include "homed/scheduler.h"
 #include "lib/base/paths.h"
@@ -12,7 +14,8 @@ namespace omig {
 namespace {
 
 constexpr i64 kBusyWait_ms = 10'000;
-constexpr i64 kBarAfterRefusal_ms = 20'000;
+constexpr i64 kBarAfterRefusal_ms = 20'000;  // doubled by each further one: what is refused for good costs a try each
+constexpr u32 kMostDoublings = 5;
 constexpr i64 kBarAfterBusy_ms = 1'000;
 
 MoveResult refused(std::string reason, const char* code = "") {
@@ -346,13 +349,11 @@ void Moves::measure(u32 node, const MoveResult& result) {
 }
 
 void Moves::note(VisitorKey key, const MoveResult& result) {
-  const auto [bar, refusal] = [&]() -> std::pair<i64, std::string> {
-    if (result.ok) return {0, ""};
-    return {now_ms() + (result.busy() ? kBarAfterBusy_ms : kBarAfterRefusal_ms), result.reason};
-  }();
-  const auto apply = [&, bar = bar, refusal = refusal](auto& entry) {
-    entry.barred_until_ms = bar;
-    entry.refusal = refusal;
+  const auto apply = [&](auto& entry) {
+    const i64 refused_for_ms = kBarAfterRefusal_ms << std::min(entry.refusals, kMostDoublings);
+    entry.barred_until_ms = result.ok ? 0 : now_ms() + (result.busy() ? kBarAfterBusy_ms : refused_for_ms);
+    entry.refusal = result.ok ? "" : result.reason;
+    entry.refusals = result.ok ? 0 : entry.refusals + (result.busy() ? 0 : 1);
   };
   if (key.home == d_.config.name) {
     const auto it = d_.processes.all().find(key.pid);

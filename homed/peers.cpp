@@ -129,15 +129,29 @@ awaitable<void> Peers::listen(Acceptor acceptor) {
       co_await net::pause(timer, milliseconds(100));  // out of descriptors: waiting helps, spinning does not
       continue;
     }
-    if (strangers_ >= kMaxStrangers) continue;  // closed by going out of scope
+    if (strangers_.size() >= kMaxStrangers) show_one_out();
     spawn(d_, "serving a peer", serve(std::move(socket)));
   }
 }
 
+// Who knows the key has shown it after a few milliseconds: of a crowd at the door, the one that has stood there longest
+// is none of ours. Were the newest turned away instead, a crowd would keep our own out.
+void Peers::show_one_out() {
+  constexpr i64 kTellEvery_ms = 60'000;
+  if (crowd_told_ms_ == 0 || now_ms() - crowd_told_ms_ > kTellEvery_ms) {
+    log("{} connections at a time say nothing of the cluster's key: the oldest of them are closed", kMaxStrangers);
+    crowd_told_ms_ = now_ms();
+  }
+  tcp::socket* const oldest = strangers_.front();
+  strangers_.pop_front();
+  error_code ignored;
+  oldest->close(ignored);
+}
+
 awaitable<void> Peers::serve(tcp::socket socket) {
-  ++strangers_;
+  strangers_.push_back(&socket);
   const bool known = co_await net::accept(socket, d_.key, kReach);
-  --strangers_;
+  std::erase(strangers_, &socket);
   if (!known) co_return;
   error_code ignored;
   socket.set_option(tcp::no_delay(true), ignored);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,6 +48,7 @@ class Peers {
 
   Acceptor listening(const Endpoint& at, std::string* error);
   awaitable<void> listen(Acceptor acceptor);
+  void show_one_out();
   awaitable<void> serve(tcp::socket socket);
   // True: go on with this connection; false: it was handed on or is to be closed.
   awaitable<bool> answer(tcp::socket& socket, const Json& request);
@@ -74,8 +76,9 @@ class Peers {
   std::map<Endpoint, std::shared_ptr<Talk>> talking_;
   cluster::Doors doors_;
   bool leaving_ = false;
-  cluster::Tokens tokens_{32};  // arrivals that are agreed to per second
-  u32 strangers_ = 0;           // connections that have not proved that they know the key
+  cluster::Tokens tokens_{32};         // arrivals that are agreed to per second
+  std::list<tcp::socket*> strangers_;  // have not proved yet that they know the key; the oldest first
+  i64 crowd_told_ms_ = 0;              // that there are too many, in the log
 };
 
 }  // namespace omig

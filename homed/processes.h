@@ -53,6 +53,7 @@ struct Process {
   i64 barred_until_ms = 0;
   std::string came_home_for;                    // why it last came home by itself
   std::string refusal;                          // why it could not move when last tried
+  u32 refusals = 0;                             // so often in a row
   u64 stop_told = 0;                            // the stop (stop_number) that its host knows of
   std::map<pid_t, Scheduling> scheduling_told;  // that its host knows of since it came there
 };

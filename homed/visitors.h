@@ -34,6 +34,7 @@ struct Visitor {
   i64 sampled_ms = 0;
   i64 barred_until_ms = 0;
   std::string refusal;
+  u32 refusals = 0;
   cluster::Job job;  // as its home says, and its host keeps it
 };
 

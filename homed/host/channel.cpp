@@ -12,12 +12,16 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <system_error>
 
 #include "lib/base/patience.h"
 
 namespace omig::host {
 
 namespace {
+
+constexpr size_t kMostStrangers = 128;
+constexpr milliseconds kHello{5'000};
 
 // The same figures as the deputy's end (preload/engine/link.cpp): a node that vanished without a word is noticed within
 // about 25 seconds, also by those who only wait for its answer.
@@ -53,27 +57,47 @@ void Doorway::accept_loop() {
     Fd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (!fd) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
-      return;
+      if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+      poll(nullptr, 0, 10);  // some of those that are here will go
+      continue;
     }
     set_keepalive(fd.get());
+    const int number = fd.get();
+    {
+      const std::lock_guard lock(mutex_);
+      for (; strangers_.size() >= kMostStrangers; strangers_.pop_front()) shutdown(strangers_.front(), SHUT_RDWR);
+      strangers_.push_back(number);
+    }
     // A stranger who says nothing must not keep others waiting.
-    std::thread([this, moved = std::make_shared<Fd>(std::move(fd))] { greet(std::move(*moved)); }).detach();
+    try {
+      std::thread([this, moved = std::make_shared<Fd>(std::move(fd))] { greet(std::move(*moved)); }).detach();
+    } catch (const std::system_error&) {  // no thread to be had: the connection is closed already
+      const std::lock_guard lock(mutex_);
+      strangers_.remove(number);
+    }
   }
+}
+
+bool Doorway::knows_token(int fd, wire::Hello* hello) {
+  const bool known = read_exactly(fd, hello, sizeof *hello, kHello) && hello->magic == wire::kMagic &&
+                     hello->version == wire::kVersion && CRYPTO_memcmp(hello->token, token_.data(), token_.size()) == 0;
+  // Before it is closed, or its number would be another one's.
+  const std::lock_guard lock(mutex_);
+  strangers_.remove(fd);
+  return known;
 }
 
 void Doorway::greet(Fd fd) {
   Arrival arrival;
   wire::Hello& hello = arrival.hello;
-  if (!read_exactly(fd.get(), &hello, sizeof hello, milliseconds(5000))) return;
-  if (hello.magic != wire::kMagic || hello.version != wire::kVersion) return;
-  if (CRYPTO_memcmp(hello.token, token_.data(), token_.size()) != 0) return;
+  if (!knows_token(fd.get(), &hello)) return;
   if (hello.role == wire::Role::commander) {
     on_commander_(std::move(fd));
     return;
   }
   void* extra = hello.role == wire::Role::thread ? static_cast<void*>(&arrival.thread) : &arrival.process;
   const size_t expected = hello.role == wire::Role::thread ? sizeof arrival.thread : sizeof arrival.process;
-  if (hello.extra_bytes != expected || !read_exactly(fd.get(), extra, expected, milliseconds(5000))) return;
+  if (hello.extra_bytes != expected || !read_exactly(fd.get(), extra, expected, kHello)) return;
   arrival.fd = std::move(fd);
   const std::lock_guard lock(mutex_);
   waiting_.push_back(std::move(arrival));

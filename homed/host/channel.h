@@ -3,7 +3,8 @@
 //
 // Doorway accepts connections on the link port, believes none without the token, and keeps thread and ear links until
 // the part that expects them (an arrival, a fork, a new thread) claims them. Commanders are handed to a callback on a
-// thread of their own.
+// thread of their own. Each stranger has a thread until it has shown the token; of a crowd the oldest are shown out,
+// for a deputy shows it at once.
 #pragma once
 
 #include <condition_variable>
@@ -43,6 +44,7 @@ class Doorway {
  private:
   void accept_loop();
   void greet(Fd fd);
+  bool knows_token(int fd, wire::Hello* hello);
 
   Fd listener_;
   u16 port_ = 0;
@@ -51,6 +53,7 @@ class Doorway {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::list<Arrival> waiting_;
+  std::list<int> strangers_;  // descriptors that have not shown the token yet, the oldest first
   std::thread thread_;
 };
 

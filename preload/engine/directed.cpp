@@ -16,8 +16,6 @@ bool become(SlotBlock& b, u32 from, u32 to) {
   return __atomic_compare_exchange_n(&b.directed_state, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-void wake(const SlotBlock& b) { sys(__NR_tgkill, sys(__NR_getpid), static_cast<u64>(b.tid), wire::kAbortSignal); }
-
 long send_one(SlotBlock& ear, SlotBlock& b) {
   struct {
     wire::Frame frame;
@@ -68,7 +66,7 @@ void ask_for_directed(const wire::TakeDirected& order) {
     b.directed_mask = mask;
     become(b, kTaking, kAsked);
   }
-  wake(b);
+  poke(b);
 }
 
 long send_directed(SlotBlock& ear) {
@@ -78,7 +76,7 @@ long send_directed(SlotBlock& ear) {
     if (load(&b.directed_state) != kTaken) continue;
     if (const long ret = send_one(ear, b); ret != 0) return ret;
     const bool more = b.directed_mask != 0;
-    if (become(b, kTaken, more ? kAsked : kIdle) && more) wake(b);
+    if (become(b, kTaken, more ? kAsked : kIdle) && more) poke(b);
   }
   return 0;
 }

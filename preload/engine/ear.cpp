@@ -68,7 +68,7 @@ void abort_call(const wire::AbortCall& order) {
   if (order.slot >= anchor().slots_used) return;
   SlotBlock& b = block(order.slot);
   __atomic_store_n(&b.abort_seq, order.seq, __ATOMIC_SEQ_CST);
-  sys(__NR_tgkill, sys(__NR_getpid), static_cast<u64>(b.tid), wire::kAbortSignal);
+  poke(b);
 }
 
 [[noreturn]] void die(int signal) {
@@ -199,6 +199,18 @@ u32 wait_for_work(SlotBlock& ear, bool deaf) {
 
 }  // namespace
 
+// What is pending for the thread that executes another program stays pending in that program, which has no handler for
+// it and dies. hold_ear waits until we are through, and then no more are sent: an abort that comes so late is for a
+// call that is over, and whoever wants a directed signal asks again.
+void poke(const SlotBlock& b) {
+  Private& st = state();
+  __atomic_store_n(&st.ear_poking, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_load_n(&st.ear_hold, __ATOMIC_SEQ_CST) == 0) {
+    sys(__NR_tgkill, sys(__NR_getpid), static_cast<u64>(b.tid), wire::kAbortSignal);
+  }
+  __atomic_store_n(&st.ear_poking, 0, __ATOMIC_SEQ_CST);
+}
+
 u64 wanted() { return ~(kNeverTaken | state().excluded); }
 
 // A signal that the kernel raised before the call ended (SIGCHLD before wait4 returns, one sent by who then wrote to
@@ -247,7 +259,7 @@ long start_ear() {
   fd = move_high(static_cast<int>(fd));
   if (fd < 0) return fd;
   st.signal_fd = static_cast<i32>(fd + 1);
-  st.ear_stop = st.ear_hold = 0;
+  st.ear_stop = st.ear_hold = st.ear_poking = 0;
   const u64 kept = ~0ull;
   u64 before;
   sys(__NR_rt_sigprocmask, kSetMask, addr(&kept), addr(&before), 8);

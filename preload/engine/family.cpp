@@ -118,10 +118,13 @@ void set_actions_for_exec(const wire::Exec& exec) {
   }
 }
 
-// While the exec is under way, signals stay pending: they belong to the new program.
+// While the exec is under way, signals stay pending: they belong to the new program. None but ours: what the ear is
+// just sending us is taken here, by the handler that we still have.
 void hold_ear(u32 hold) {
-  __atomic_store_n(&state().ear_hold, hold, __ATOMIC_SEQ_CST);
+  Private& st = state();
+  __atomic_store_n(&st.ear_hold, hold, __ATOMIC_SEQ_CST);
   wake_ear();
+  while (hold != 0 && __atomic_load_n(&st.ear_poking, __ATOMIC_SEQ_CST) != 0) sys(__NR_sched_yield);
 }
 
 long run_exec(SlotBlock& b, const wire::Exec& exec, const char* path, const u64* argv, const u64* envp) {

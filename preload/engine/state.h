@@ -50,6 +50,7 @@ struct Private {
   u32 directed;                        // a thread has taken a signal for the ear
   u32 signals_sent;                    // counts what the ear has sent to the host
   u32 ear_taking;                      // the ear may hold signals that it has not yet sent
+  u32 ear_poking;                      // the ear may be about to send kAbortSignal to a thread
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
 static_assert(offsetof(Private, threads) == 20, "movers know this place");
@@ -140,6 +141,7 @@ long start_ear();
 void stop_ear();
 void wake_ear();
 void fill_extra(wire::ProcessExtra* extra);
+void poke(const SlotBlock& b);     // by the ear: sends kAbortSignal to that thread, unless it is executing a program
 u64 wanted();                      // the signals that the ear may take
 u32 signals_before(SlotBlock& b);  // by a thread that is about to answer: wire::Reply::signals
 

@@ -262,6 +262,20 @@ TEST(Exec, FailureIsAnAnswerAndLifeGoesOn) {
   EXPECT_EQ(handler, 0u);
 }
 
+// It would be pending in the new program, which has no handler for it.
+TEST(Exec, AnAbortThatComesTooLateDoesNotKillTheNewProgram) {
+  for (int i = 0; i < 100; ++i) {
+    Away away(1);
+    wire::AbortCall order;
+    order.seq = away.leader().send_call(CallSpec(SYS_getppid, {}));
+    for (int k = 0; k < 40; ++k) {
+      away.ear().send(wire::Type::abort_call, order);
+      if (k == i % 40) send_exec(away.leader(), {}, "/bin/true", {"true"});
+    }
+    EXPECT_EQ(away.subject.wait_status(), 0);
+  }
+}
+
 TEST(Exec, AtADirectoryAndWithoutArguments) {
   Away away;
   CallSpec open_bin(SYS_openat, {static_cast<u64>(AT_FDCWD), 0, O_PATH | O_CLOEXEC});

@@ -166,13 +166,14 @@ int nodes_command(bool json) {
     fmt::print("{}\n", answer->dump());
     return 0;
   }
-  fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5}\n", "ID", "NAME", "ADDRESS", "STATE",
-             "CPUS", "SPEED", "LOAD", "FREE", "TOTAL", "GUESTS", "AWAY");
+  fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>6} {:>5} {:>8}\n", "ID", "NAME", "ADDRESS",
+             "STATE", "CPUS", "SPEED", "LOAD", "FREE", "TOTAL", "GUESTS", "AWAY", "RTT/MS");
   for (const Json& n : answer->at("nodes")) {
-    fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6.2f} {:>6.2f} {:>6.2f} {:>7} {:>7} {:>6} {:>5}\n", n.value("id", 0),
+    const std::string rtt = n.contains("rtt_ms") ? fmt::format("{:.2f}", n.value("rtt_ms", 0.0)) : "-";
+    fmt::print("{:>5} {:<12} {:<21} {:<6} {:>6.2f} {:>6.2f} {:>6.2f} {:>7} {:>7} {:>6} {:>5} {:>8}\n", n.value("id", 0),
                n.value("name", ""), n.value("endpoint", ""), state_of(n), n.value("cpus", 0.0), n.value("speed", 0.0),
                n.value("runnable", 0.0) + n.value("reserved", 0.0), size(n.value("free_bytes", u64{0})),
-               size(n.value("total_bytes", u64{0})), n.value("guests", 0), n.value("away", 0));
+               size(n.value("total_bytes", u64{0})), n.value("guests", 0), n.value("away", 0), rtt);
   }
   for (const Json& p : answer->at("problems"))
     fmt::print("      {}: {}\n", p.value("endpoint", ""), p.value("problem", ""));
