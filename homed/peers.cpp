@@ -137,11 +137,9 @@ awaitable<void> Peers::listen(Acceptor acceptor) {
 // Who knows the key has shown it after a few milliseconds: of a crowd at the door, the one that has stood there longest
 // is none of ours. Were the newest turned away instead, a crowd would keep our own out.
 void Peers::show_one_out() {
-  constexpr i64 kTellEvery_ms = 60'000;
-  if (crowd_told_ms_ == 0 || now_ms() - crowd_told_ms_ > kTellEvery_ms) {
+  constexpr u32 kWhoever = 0;
+  if (complaints_.due(kWhoever, now_ms()))
     log("{} connections at a time say nothing of the cluster's key: the oldest of them are closed", kMaxStrangers);
-    crowd_told_ms_ = now_ms();
-  }
   tcp::socket* const oldest = strangers_.front();
   strangers_.pop_front();
   error_code ignored;

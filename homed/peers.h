@@ -10,6 +10,7 @@
 #include <string>
 
 #include "homed/daemon.h"
+#include "lib/cluster/discovery.h"
 #include "lib/cluster/doors.h"
 
 namespace omig {
@@ -78,7 +79,7 @@ class Peers {
   bool leaving_ = false;
   cluster::Tokens tokens_{32};         // arrivals that are agreed to per second
   std::list<tcp::socket*> strangers_;  // have not proved yet that they know the key; the oldest first
-  i64 crowd_told_ms_ = 0;              // that there are too many, in the log
+  cluster::Complaints complaints_;     // that there are too many, in the log
 };
 
 }  // namespace omig

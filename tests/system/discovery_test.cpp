@@ -80,10 +80,7 @@ TEST(Discovery, NodesThatKnowTheKeyFindEachOther) {
     ASSERT_TRUE(finders[i]->wait_for_end(milliseconds(30'000)));
     const Outcome outcome = finders[i]->outcome();
     EXPECT_TRUE(outcome.succeeded()) << outcome.describe();
-    size_t told = 0;
-    for (size_t found = outcome.err.find(" from "); found != std::string::npos;
-         found = outcome.err.find(" from ", found + 1))
-      ++told;
+    const size_t told = times_in(outcome.err, " from ");
     EXPECT_GE(told, 1u) << outcome.err;
     EXPECT_LE(told, 8u) << outcome.err;  // a minute each
   }

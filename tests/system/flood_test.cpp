@@ -37,12 +37,6 @@ u64 resident_kib(pid_t pid) {
   return 0;
 }
 
-size_t times_in(const std::string& text, const std::string& what) {
-  size_t count = 0;
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
-  return count;
-}
-
 // Where the host of the only guest on that node listens.
 std::string door_of_host(const Lab& lab, int node) {
   for (const auto& file : fs::directory_iterator(lab.state_dir(node) / "hosts")) {
@@ -62,9 +56,7 @@ TEST(Flood, TenThousandStrangersKeepNobodyOut) {
       {.words = lab.on_node(3, {"env", "-u", "LD_PRELOAD", "python3", "-c", kFlood, directory.string(),
                                 address_of(lab, 1) + ":7946", address_of(lab, 2) + ":7946", door_of_host(lab, 2)})},
       directory);
-  const auto end = Clock::now() + std::chrono::seconds(60);
-  while (!fs::exists(directory / "flooded") && Clock::now() < end) poll(nullptr, 0, 10);
-  ASSERT_TRUE(fs::exists(directory / "flooded"));
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "flooded"));
   for (const char* to : {"home", "2", "home", "2"}) {
     const Outcome moved = lab.omctl(1, {"migrate", job.pid(), to});
     EXPECT_TRUE(moved.succeeded()) << to << ": " << moved.err;

@@ -47,6 +47,18 @@ class Away {
   Child child_;
 };
 
+inline void until_there(const fs::path& file) {
+  const auto end = Clock::now() + std::chrono::seconds(60);
+  while (!fs::exists(file) && Clock::now() < end) poll(nullptr, 0, 10);
+  ASSERT_TRUE(fs::exists(file)) << file;
+}
+
+inline size_t times_in(const std::string& text, const std::string& what) {
+  size_t count = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
+  return count;
+}
+
 using Nodes = std::map<int, std::string>;
 
 // Who is up, as a node sees it.

@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "tests/system/script.h"
+#include "tests/system/membership.h"
 
 namespace omig::test {
 
@@ -37,12 +37,6 @@ bool has_amx() {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("flags")) return line.find(" amx_tile") != std::string::npos;
   return false;
-}
-
-void until_there(const fs::path& file) {
-  const auto end = Clock::now() + std::chrono::seconds(60);
-  while (!fs::exists(file) && Clock::now() < end) poll(nullptr, 0, 10);
-  EXPECT_TRUE(fs::exists(file)) << file;
 }
 
 TEST(Tiles, WhoAsksForThemComesHomeAndStays) {
