@@ -71,7 +71,6 @@ cluster::PlacementState placement_state(Daemon& d) {
   state.self = own_entry(d);
   state.own_load = d.average.own();
   state.links = d.links;
-  state.links.assume_gateways(d.settings.gateways);
   for (const auto& [id, seen] : d.window.all())
     if (seen.alive(now) && seen.entry.accepts && seen.entry.version == wire::kVersion)
       state.others.push_back(seen.entry);

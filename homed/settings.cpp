@@ -82,6 +82,7 @@ void adopt(Daemon& d, const Settings& settings) {
   if (settings.speed != d.settings.speed) apply_speed(d, settings.speed);
   d.settings = settings;
   d.processes.decay = settings.decay;
+  d.links.assume_gateways(settings.gateways);
 }
 
 }  // namespace

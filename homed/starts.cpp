@@ -149,7 +149,6 @@ cluster::StartView Starts::view_of(const Process& p, const cluster::Program* pro
   view.job = cluster::start_candidate(program, p.pid, d_.config.id);
   view.job.kind = p.job.kind;
   view.links = d_.links;
-  view.links.assume_gateways(d_.settings.gateways);
   view.home = own_entry(d_);
   view.home.runnable = std::max(0.0, view.home.runnable - p.meter.demand());
   for (const auto& [id, seen] : d_.window.all()) {
