@@ -28,7 +28,7 @@ std::vector<std::string> measuring_command() {
 awaitable<void> measure(Daemon& d, std::string key) {
   std::string error;
   const std::vector<std::string> command = measuring_command();
-  const auto text = co_await d.children.output_of(command, kMeasureWithin, &error);
+  const auto text = co_await d.children.output_of(command, {}, kMeasureWithin, &error);
   double speed = 0;
   if (text) std::from_chars(text->data(), text->data() + text->size(), speed);
   if (speed <= 0) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,28 +22,30 @@ constexpr int kUrgentNice = -10;
 constexpr int kInherit = -100;  // not a priority: leave it
 
 // Between fork and exec: only system calls. Failure is reported through `report`, which exec closes.
-[[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, int passed, int output, int report,
-                         int nice) {
+[[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, std::span<int> passed, int output,
+                         int report, int nice) {
   if (nice >= -20) setpriority(PRIO_PROCESS, 0, nice);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int signal = 1; signal < 65; ++signal) ::signal(signal, SIG_DFL);
   setsid();
-  // Out of the way of 0..3 first, or one dup2 would overwrite the source of another.
+  // Out of the way of 0, 1, 2, 3... first, or one dup2 would overwrite the source of another.
   report = fcntl(report, F_DUPFD_CLOEXEC, 10);
-  if (passed >= 0) passed = fcntl(passed, F_DUPFD_CLOEXEC, 10);
+  for (int& each : passed) each = fcntl(each, F_DUPFD_CLOEXEC, 10);
   if (output >= 0) output = fcntl(output, F_DUPFD_CLOEXEC, 10);
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   const int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   dup2(null, 0);
   dup2(output >= 0 ? output : null, 1);
   dup2(log >= 0 ? log : null, 2);
-  if (passed >= 0) {
-    dup2(passed, 3);
-    fcntl(3, F_SETFL, fcntl(3, F_GETFL) & ~O_NONBLOCK);
+  int next = 3;
+  for (const int each : passed) {
+    dup2(each, next);
+    fcntl(next, F_SETFL, fcntl(next, F_GETFL) & ~O_NONBLOCK);
+    ++next;
   }
-  close_range(passed >= 0 ? 4 : 3, ~0u, CLOSE_RANGE_CLOEXEC);
+  close_range(static_cast<unsigned>(next), ~0u, CLOSE_RANGE_CLOEXEC);
   execve(argv[0], argv, envp);
   const int code = errno;
   [[maybe_unused]] const ssize_t put = write(report, &code, sizeof(code));
@@ -51,6 +54,12 @@ constexpr int kInherit = -100;  // not a priority: leave it
 
 }  // namespace
 
+Fd secret_file(const std::string& text) {
+  Fd file(memfd_create("secret", MFD_CLOEXEC));
+  if (file && pwrite(file.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) file.reset();
+  return file;
+}
+
 Children::Children(asio::io_context& io, std::string state_dir)
     : io_(io), state_dir_(std::move(state_dir)), ordinary_nice_(getpriority(PRIO_PROCESS, 0)), signals_(io, SIGCHLD) {
   // On an overloaded node the daemon that is to relieve it must not wait its turn. Only root may; others do without.
@@ -58,7 +67,8 @@ Children::Children(asio::io_context& io, std::string state_dir)
   asio::co_spawn(io_, reap(), asio::detached);
 }
 
-Children::Started Children::start(const std::vector<std::string>& arguments, int passed, int output, bool urgent) {
+Children::Started Children::start(const std::vector<std::string>& arguments, std::span<const int> passed, int output,
+                                  bool urgent) {
   std::vector<char*> argv;
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
@@ -70,11 +80,13 @@ Children::Started Children::start(const std::vector<std::string>& arguments, int
   }
   envp.push_back(nullptr);
   const std::string log_path = state_dir_ + "/host.log";
+  std::vector<int> descriptors(passed.begin(), passed.end());
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return {-1, std::string("pipe: ") + std::strerror(errno)};
   const pid_t pid = fork();
   if (pid == 0)
-    become(argv.data(), envp.data(), log_path.c_str(), passed, output, report[1], urgent ? kInherit : ordinary_nice_);
+    become(argv.data(), envp.data(), log_path.c_str(), descriptors, output, report[1],
+           urgent ? kInherit : ordinary_nice_);
   const int fork_code = errno;
   close(report[1]);
   const Fd status(report[0]);
@@ -91,7 +103,8 @@ Children::Started Children::start(const std::vector<std::string>& arguments, int
   return {pid, ""};
 }
 
-awaitable<std::optional<std::string>> Children::output_of(const std::vector<std::string>& argv, milliseconds timeout,
+awaitable<std::optional<std::string>> Children::output_of(const std::vector<std::string>& argv,
+                                                          std::span<const int> passed, milliseconds timeout,
                                                           std::string* error) {
   using namespace asio::experimental::awaitable_operators;
   int ends[2];
@@ -101,7 +114,7 @@ awaitable<std::optional<std::string>> Children::output_of(const std::vector<std:
   }
   asio::readable_pipe pipe(io_, ends[0]);
   Fd write_end(ends[1]);
-  const Started child = start(argv, -1, write_end.get(), true);
+  const Started child = start(argv, passed, write_end.get(), true);
   write_end.reset();
   if (child.pid < 0) {
     *error = child.error;

@@ -8,12 +8,16 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "homed/stream.h"
 
 namespace omig {
+
+// A descriptor from which a child can read `text` once; not a file, nor on a command line, so nobody else can.
+Fd secret_file(const std::string& text);
 
 class Children {
  public:
@@ -23,14 +27,14 @@ class Children {
     pid_t pid = -1;
     std::string error;  // if pid < 0
   };
-  // `passed` (if >= 0) becomes descriptor 3 of the child, `output` (if >= 0) its stdout. Neither is closed here.
+  // `passed` become descriptors 3, 4, ... of the child, `output` (if >= 0) its stdout. None is closed here.
   // `urgent`: it keeps homed's own priority (a mover, which holds a program frozen on a busy node); else it gets the
   // one homed was started with, which a guest inherits.
-  Started start(const std::vector<std::string>& argv, int passed, int output, bool urgent);
+  Started start(const std::vector<std::string>& argv, std::span<const int> passed, int output, bool urgent);
   // Starts it and returns all it wrote to stdout; nothing if it could not be started (reason in *error). It is killed
   // at the timeout.
-  awaitable<std::optional<std::string>> output_of(const std::vector<std::string>& argv, milliseconds timeout,
-                                                  std::string* error);
+  awaitable<std::optional<std::string>> output_of(const std::vector<std::string>& argv, std::span<const int> passed,
+                                                  milliseconds timeout, std::string* error);
   bool running(pid_t pid) const { return running_.contains(pid); }
 
  private:

@@ -154,6 +154,10 @@ awaitable<Json> Control::answer(Local::socket& socket, const Json& request, cons
     co_return answer;
   }
   if (op == "join") co_return co_await members_.join(request, asker.uid);
+  if (op == "cluster") co_return members_.identity();
+  if (op == "found") co_return co_await members_.found(asker.uid);
+  if (op == "invite") co_return members_.invite(request, asker.uid);
+  if (op == "revoke") co_return members_.revoke(request, asker.uid);
   if (op == "where") co_return where(pid);
   if (op == "why") co_return co_await why(pid, asker);
   if (op == "place") co_return co_await place(socket, request, asker);

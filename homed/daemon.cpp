@@ -13,6 +13,7 @@ cluster::NodeEntry own_entry(Daemon& d) {
   entry.name = d.config.name;
   entry.endpoint = d.config.listen;
   entry.version = wire::kVersion;
+  entry.identity = d.credentials.fingerprint();
   entry.incarnation = d.incarnation;
   entry.seq = ++d.entry_seq;
   entry.cpus = d.config.cpus;

@@ -12,6 +12,7 @@
 #include "homed/log.h"
 #include "homed/permission.h"
 #include "homed/processes.h"
+#include "homed/secure.h"
 #include "homed/stream.h"
 #include "homed/visitors.h"
 #include "lib/cluster/placement.h"
@@ -48,10 +49,11 @@ struct Settings {
 };
 
 struct Daemon {
-  Daemon(asio::io_context& io_context, Config configuration, ClusterKey cluster_key)
+  Daemon(asio::io_context& io_context, Config configuration, Credentials own)
       : io(io_context),
         config(std::move(configuration)),
-        key(cluster_key),
+        credentials(std::move(own)),
+        callers(io, credentials),
         children(io, config.state_dir),
         processes(config.state_dir, geteuid()),
         visitors(io, config.state_dir),
@@ -60,7 +62,8 @@ struct Daemon {
   asio::io_context& io;
   Config config;
   Settings settings;
-  ClusterKey key;
+  Credentials credentials;
+  Callers callers;
   Children children;
   Processes processes;
   Visitors visitors;

@@ -221,7 +221,8 @@ awaitable<void> bring_home(Daemon& d, Moves& moves, pid_t pid, std::string reaso
 }
 
 // Looks at our processes and guests four times a second, and sees to what follows from it at once.
-awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Scheduler& scheduler, Starts& starts, Usher& usher) {
+awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Members& members, Scheduler& scheduler,
+                           Starts& starts, Usher& usher) {
   asio::steady_timer timer(d.io);
   double told = 0;
   constexpr i64 kSweepEvery_ms = 2'000;
@@ -232,6 +233,7 @@ awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Scheduler& sch
     d.visitors.scan(now_ms());
     starts.observe();
     usher.review();
+    members.part_from_revoked();
     if (const i64 now = now_ms(); now >= swept_ms + kSweepEvery_ms) {
       swept_ms = now;
       sweep_ledger(d.config.state_dir);
@@ -281,9 +283,7 @@ int run(Start start) {
   config.id = membership.id;
   config.listen = membership.listen;
   config.peers = membership.peers;
-  std::string error;
-  const auto key = load_or_create_cluster_key(config.state_dir, &error);
-  if (!key) throw std::runtime_error(error);
+  Credentials credentials(config.state_dir, config.name);
   Fd report;
   if (!config.foreground) report = detach(config.state_dir);
   write_pid(lock.get());
@@ -294,7 +294,7 @@ int run(Start start) {
   if (!config.speed_given) config.speed = cached_speed(config.state_dir, speed_key()).value_or(1);
 
   asio::io_context io(1);
-  Daemon daemon(io, config, *key);
+  Daemon daemon(io, config, std::move(credentials));
   daemon.incarnation = static_cast<u64>(std::chrono::system_clock::now().time_since_epoch() / milliseconds(1));
   restore_settings(daemon);
   Moves moves(daemon);
@@ -303,12 +303,13 @@ int run(Start start) {
   Starts starts(daemon, moves);
   Usher usher(daemon, moves);
   Members members(daemon, moves, peers, start.listen_given);
+  peers.on_revoked = [&] { members.note_revoked(); };
   Control control(daemon, moves, peers, members, starts);
   daemon.processes.scan(now_ms());
   daemon.visitors.scan(now_ms());
   peers.start(membership);
   control.start();
-  spawn(daemon, "watching", keep_watch(daemon, moves, peers, scheduler, starts, usher));
+  spawn(daemon, "watching", keep_watch(daemon, moves, peers, members, scheduler, starts, usher));
   spawn(daemon, "scheduling", scheduler.run());
   spawn(daemon, "measuring", keep_capacity(daemon));
   spawn(daemon, "utilisation", keep_utilisation(daemon));

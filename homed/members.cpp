@@ -250,7 +250,15 @@ awaitable<Json> Members::leave(Listener& listener, Json request, uid_t asker) {
 awaitable<Json> Members::join(Json request, uid_t asker) {
   if (const auto refused = not_now(changing_, asker, "join a cluster")) co_return *refused;
   const Change change(*this);
-  const auto member = Endpoint::parse(text_field(request, "member"));
+  auto member = Endpoint::parse(text_field(request, "member"));
+  if (const std::string token = text_field(request, "token"); !token.empty()) {
+    co_await settle();
+    Endpoint inviting;
+    const Json enrolled = co_await enroll(token, &inviting);
+    if (!field(enrolled, "ok", false)) co_return enrolled;
+    if (peers_.membership().form == cluster::Form::map) co_return adopt(cluster::Membership(peers_.membership()));
+    member = inviting;
+  }
   const bool discovered = field(request, "discovered", false);
   if (!member) co_return refusal("join needs the address of a member: A.B.C.D:PORT", "invalid");
   if (peers_.membership().form == cluster::Form::map)

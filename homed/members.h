@@ -4,6 +4,7 @@
 // last is kept in DIR/membership.json and outlives homed.
 #pragma once
 
+#include <set>
 #include <string>
 
 #include "homed/emptying.h"
@@ -36,8 +37,22 @@ class Members {
   awaitable<Json> load_map(Listener& listener, Json request, uid_t asker);
   // {"op":"leave","force":BOOL}: out of the cluster; what is away or here goes home first (force) or is a refusal.
   awaitable<Json> leave(Listener& listener, Json request, uid_t asker);
-  // {"op":"join","member":"A.B.C.D:PORT","discovered":BOOL}: into the cluster of that node.
+  // {"op":"join","member":"A.B.C.D:PORT","discovered":BOOL}: among the nodes of that one's cluster, which is ours.
+  // {"op":"join","token":TEXT}: gets a certificate of the cluster that the token invites to, and joins its node.
   awaitable<Json> join(Json request, uid_t asker);
+
+  // {"op":"cluster"}: {"ok","node","identity","cluster","founder","authority","revoked"}: fingerprints; authority: this
+  // node admits and revokes.
+  Json identity() const;
+  // {"op":"found"}: a new cluster, of this node alone.
+  awaitable<Json> found(uid_t asker);
+  // {"op":"invite","seconds":N,"uses":N}: {"ok","token"}.
+  Json invite(const Json& request, uid_t asker);
+  // {"op":"revoke","node":NAME, number or fingerprint}: it is thrown out of the cluster, everywhere.
+  Json revoke(const Json& request, uid_t asker);
+  void note_revoked();  // before they are forgotten: for Peers::on_revoked
+  // Brings home what is on a revoked node, and sends home what is from there.
+  void part_from_revoked();
 
  private:
   struct Change;
@@ -46,12 +61,16 @@ class Members {
   awaitable<Json> go_home(Listener& listener);
   std::string keep(const cluster::Membership& wanted);
   Json adopt(const cluster::Membership& wanted);
+  std::string why_not_another_cluster() const;
+  awaitable<Json> enroll(std::string token, Endpoint* member);
+  awaitable<void> send_home(VisitorKey key, std::string node);
 
   Daemon& d_;
   Moves& moves_;
   Peers& peers_;
   bool listen_given_;
   bool changing_ = false, emptying_ = false;
+  std::set<std::string> thrown_out_;  // names of revoked nodes
 };
 
 }  // namespace omig

@@ -14,6 +14,7 @@ namespace omig {
 namespace {
 
 constexpr i64 kBusyWait_ms = 10'000;
+constexpr milliseconds kReachTarget{3'000};
 constexpr i64 kBarAfterRefusal_ms = 20'000;  // doubled by each further one: what is refused for good costs a try each
 constexpr u32 kMostDoublings = 5;
 constexpr i64 kBarAfterBusy_ms = 1'000;
@@ -41,9 +42,13 @@ MoveResult result_from(const Json& json) {
 
 // Messages and argument lists are put together outside of coroutines: GCC 12 cannot compile their braced lists within
 // one.
-Json move_order(i32 pid, const cluster::NodeEntry* target) {
+Json move_order(i32 pid, const cluster::NodeEntry* target, const Json& ticket) {
   if (target == nullptr) return {{"op", "home"}, {"pid", pid}};
-  return {{"op", "migrate"}, {"pid", pid}, {"to", target->endpoint.text()}, {"node", target->name}};
+  return {{"op", "migrate"}, {"pid", pid}, {"to", target->endpoint.text()}, {"node", target->name}, {"ticket", ticket}};
+}
+
+Json ticket_request(const VisitorKey& key, u64 rss_bytes) {
+  return {{"op", "move"}, {"pid", key.pid}, {"home", key.home}, {"version", wire::kVersion}, {"rss_bytes", rss_bytes}};
 }
 
 Json directed_order(i32 pid, const DirectedSignals& pending) {
@@ -86,6 +91,7 @@ std::string why_down(const Daemon& d, const cluster::NodeEntry& node) {
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
                                         const cluster::Job& job, const Config& config) {
   return {program,       "depart",
+          "--ticket-fd", "3",
           "--pid",       std::to_string(pid),
           "--to",        target.endpoint.text(),
           "--node",      target.name,
@@ -106,6 +112,11 @@ class Moving {
   Daemon& d_;
   VisitorKey key_;
 };
+
+u64 rss_bytes_of(pid_t pid) {
+  const auto stat = read_stat(pid);
+  return stat ? stat->rss_bytes : 0;
+}
 
 std::string last_line(const std::string& text) {
   size_t end = text.find_last_not_of(" \n");
@@ -267,10 +278,10 @@ awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) 
     const HostAddress host{p->host, p->token};
     const std::string host_node = p->node;
     if (target == nullptr) {
-      result = co_await command(host, pid, nullptr, host_node);
+      result = co_await command(host, key, nullptr, host_node);
     } else {
       const cluster::NodeEntry to = target->entry;
-      result = co_await command(host, pid, &to, host_node);
+      result = co_await command(host, key, &to, host_node);
     }
   }
   result = check_arrival(pid, wanted, std::move(result));
@@ -282,9 +293,16 @@ awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target, cluste
   const std::string program = find_binary("omig-host");
   if (program.empty())
     co_return refused("omig-host is not installed (looked in $OMIG_LIBEXEC, next to homed and in /usr/lib/omig)");
+  Json request = ticket_request({d_.config.name, pid}, rss_bytes_of(pid));
+  if (const Process* p = d_.processes.look_at(pid, now_ms())) request["uid"] = p->uid;
+  MoveResult refusal;
+  const Json ticket = co_await admission(target, std::move(request), &refusal);
+  if (ticket.is_null()) co_return refusal;
   std::string error;
   const std::vector<std::string> argv = depart_command(program, pid, target, job, d_.config);
-  const auto output = co_await d_.children.output_of(argv, kMoveTimeout, &error);
+  const Fd secret = secret_file(ticket.dump());
+  const int descriptors[] = {secret.get()};
+  const auto output = co_await d_.children.output_of(argv, descriptors, kMoveTimeout, &error);
   if (!output) co_return refused("omig-host depart: " + error);
   const Json json = Json::parse(last_line(*output), nullptr, false);
   if (!json.is_object())
@@ -292,10 +310,41 @@ awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target, cluste
   co_return result_from(json);
 }
 
-awaitable<MoveResult> Moves::command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target,
+// Of a guest, as its host counts; 0: it does not say.
+awaitable<u64> Moves::guest_bytes(HostAddress host, i32 pid) {
+  constexpr milliseconds kLimit{5'000};
+  const Json order = order_of("list", pid);
+  const auto answer = co_await command_host(host, order, kLimit);
+  const Json guests = answer ? answer->value("guests", Json::array()) : Json::array();
+  for (const Json& guest : guests)
+    if (field<i32>(guest, "pid", 0) == pid) co_return field<u64>(guest, "rss_bytes", 0);
+  co_return 0;
+}
+
+// A ticket of the target for one process, or null and the refusal.
+awaitable<Json> Moves::admission(cluster::NodeEntry target, Json request, MoveResult* refusal) {
+  std::string error;
+  const auto answer = co_await d_.callers.ask(target.endpoint, std::move(request), kReachTarget, &error);
+  if (answer && field(*answer, "ok", false) && answer->contains("ticket")) co_return answer->at("ticket");
+  *refusal = answer ? result_from(*answer)
+                    : refused(fmt::format("cannot reach {} at {}: {}", target.name, target.endpoint.text(), error));
+  refusal->ok = false;
+  co_return Json();
+}
+
+awaitable<MoveResult> Moves::command(const HostAddress& host, VisitorKey key, const cluster::NodeEntry* target,
                                      std::string host_node) {
-  const Json request = move_order(pid, target);
+  const i32 pid = key.pid;
   const HostAddress at = host;
+  Json ticket;
+  if (target != nullptr) {
+    const cluster::NodeEntry to = *target;
+    MoveResult refusal;
+    const u64 bytes = co_await guest_bytes(at, pid);
+    ticket = co_await admission(to, ticket_request(key, bytes), &refusal);
+    if (ticket.is_null()) co_return refusal;
+  }
+  const Json request = move_order(pid, target, ticket);
   const auto answer = co_await command_host(at, request, kMoveTimeout);
   if (!answer) co_return refused(fmt::format("the host of process {} on {} does not answer", pid, host_node));
   co_return result_from(*answer);
@@ -322,10 +371,10 @@ awaitable<MoveResult> Moves::move_visitor(VisitorKey key, const cluster::Seen* t
   const std::string wanted = target == nullptr ? key.home : target->entry.name;
   MoveResult result;
   if (target == nullptr) {
-    result = co_await command(at, key.pid, nullptr, d_.config.name);
+    result = co_await command(at, key, nullptr, d_.config.name);
   } else {
     const cluster::NodeEntry to = target->entry;
-    result = co_await command(at, key.pid, &to, d_.config.name);
+    result = co_await command(at, key, &to, d_.config.name);
   }
   if (result.ok) {
     measure(target != nullptr ? target->entry.id : id_of(key.home), result);
@@ -373,14 +422,11 @@ awaitable<std::optional<Json>> Moves::ask(u32 node_id, Json request) {
   const cluster::Seen* seen = d_.window.find(node_id);
   if (seen == nullptr) co_return std::nullopt;
   const Endpoint at = seen->entry.endpoint;
-  tcp::socket socket(d_.io);
   constexpr milliseconds kReach{2'000};
-  if (!co_await net::connect(socket, at, kReach) || !co_await net::greet(socket, d_.key, kReach)) {
-    d_.window.suspect(node_id);
-    co_return std::nullopt;
-  }
-  if (!co_await net::send_json(socket, request, kReach)) co_return std::nullopt;
-  co_return co_await net::recv_json(socket, kReach);
+  std::string error;
+  auto answer = co_await d_.callers.ask(at, std::move(request), kReach, &error);
+  if (!answer) d_.window.suspect(node_id);
+  co_return answer;
 }
 
 awaitable<std::string> Moves::reserve(cluster::MoveDecision decision, std::string home_name) {

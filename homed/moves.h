@@ -45,7 +45,9 @@ class Moves {
  private:
   awaitable<MoveResult> move_local(pid_t pid, const cluster::Seen* target);  // nullptr: home
   awaitable<MoveResult> depart(pid_t pid, cluster::NodeEntry target, cluster::Job job);
-  awaitable<MoveResult> command(const HostAddress& host, i32 pid, const cluster::NodeEntry* target,
+  awaitable<Json> admission(cluster::NodeEntry target, Json request, MoveResult* refusal);
+  awaitable<u64> guest_bytes(HostAddress host, i32 pid);
+  awaitable<MoveResult> command(const HostAddress& host, VisitorKey key, const cluster::NodeEntry* target,
                                 std::string host_node);
   awaitable<MoveResult> move_visitor(VisitorKey key, const cluster::Seen* target);
   awaitable<bool> wait_until_idle(VisitorKey key);

@@ -24,13 +24,17 @@ constexpr milliseconds kIdleFor{30'000};  // a peer's connection without a reque
 constexpr size_t kTalkTo = 16;
 constexpr size_t kWindowSent = 60;
 constexpr u32 kMaxStrangers = 64;
+constexpr i64 kTicketFor_ms = 30'000;
 constexpr i64 kReservation_ms = 5'000;
 constexpr u64 kVisitNeeds = 64 << 20;  // besides the program's memory: its host, page tables, room to breathe
 
 }  // namespace
 
 Peers::Peers(Daemon& daemon, std::function<void()> on_news)
-    : d_(daemon), on_news_(std::move(on_news)), doors_(daemon.window) {}
+    : d_(daemon), on_news_(std::move(on_news)), doors_(daemon.window) {
+  const auto& revoked = d_.credentials.revocations().nodes;
+  doors_.revoke({revoked.begin(), revoked.end()}, now_ms());
+}
 
 void Peers::start(const cluster::Membership& membership) {
   if (const std::string error = listen_also(membership.listen); !error.empty()) throw std::runtime_error(error);
@@ -105,17 +109,11 @@ awaitable<void> Peers::say_goodbye() {
 }
 
 awaitable<Json> Peers::introduce(Endpoint to, Endpoint as) {
-  tcp::socket socket(d_.io);
-  const bool reached = co_await net::connect(socket, to, kReach);
-  if (!reached) co_return refusal(to.text() + " cannot be reached (is homed running there?)", "node down");
-  const bool known = co_await net::greet(socket, d_.key, kReach);
-  if (!known) co_return refusal(to.text() + ": no handshake (is its cluster.key the same as ours?)", "node down");
   Json request = news();
   request["entry"]["endpoint"] = as.text();
-  std::optional<Json> answer;
-  const bool sent = co_await net::send_json(socket, request, kReach);
-  if (sent) answer = co_await net::recv_json(socket, kReach);
-  if (!answer) co_return refusal(to.text() + " gives no answer", "node down");
+  std::string error;
+  const std::optional<Json> answer = co_await d_.callers.ask(to, std::move(request), kReach, &error);
+  if (!answer) co_return refusal(fmt::format("{}: {}", to.text(), error), "node down");
   co_return *answer;
 }
 
@@ -134,12 +132,13 @@ awaitable<void> Peers::listen(Acceptor acceptor) {
   }
 }
 
-// Who knows the key has shown it after a few milliseconds: of a crowd at the door, the one that has stood there longest
+// Who belongs here has shown it after a few milliseconds: of a crowd at the door, the one that has stood there longest
 // is none of ours. Were the newest turned away instead, a crowd would keep our own out.
 void Peers::show_one_out() {
   constexpr u32 kWhoever = 0;
   if (complaints_.due(kWhoever, now_ms()))
-    log("{} connections at a time say nothing of the cluster's key: the oldest of them are closed", kMaxStrangers);
+    log("{} connections at a time do not show that they belong to the cluster: the oldest of them are closed",
+        kMaxStrangers);
   tcp::socket* const oldest = strangers_.front();
   strangers_.pop_front();
   error_code ignored;
@@ -147,41 +146,100 @@ void Peers::show_one_out() {
 }
 
 awaitable<void> Peers::serve(tcp::socket socket) {
-  strangers_.push_back(&socket);
-  const bool known = co_await net::accept(socket, d_.key, kReach);
-  std::erase(strangers_, &socket);
-  if (!known) co_return;
   error_code ignored;
   socket.set_option(tcp::no_delay(true), ignored);
-  for (;;) {
-    const auto request = co_await net::recv_json(socket, kIdleFor);
-    if (!request || !co_await answer(socket, *request)) co_return;
+  Peer peer;
+  peer.stream = std::make_unique<Secure>(std::move(socket), d_.credentials.context());
+  tcp::socket& below = peer.stream->next_layer();
+  strangers_.push_back(&below);
+  const std::optional<u8> first = co_await net::peek(below, kReach);
+  if (first == static_cast<u8>(kTicketMagic)) co_return co_await serve_ticket(below);
+  const bool welcomed = first && co_await welcome(peer, d_.credentials, kReach);
+  if (welcomed && peer.fingerprint.empty()) co_return co_await serve_newcomer(peer);
+  std::erase(strangers_, &below);
+  while (welcomed) {
+    const auto request = co_await net::recv_json(*peer.stream, kIdleFor);
+    if (!request || !peer.of_cluster(d_.credentials)) co_return;
+    const Json reply = answer(peer, *request);
+    if (!co_await net::send_json(*peer.stream, reply)) co_return;
   }
 }
 
-awaitable<bool> Peers::answer(tcp::socket& socket, const Json& request) {
+// A mover that our own homed has promised a ticket; it brings the process.
+awaitable<void> Peers::serve_ticket(tcp::socket& socket) {
+  TicketHello hello;
+  const bool said = co_await net::read_exactly(socket, &hello, sizeof hello, kReach);
+  std::erase(strangers_, &socket);
+  if (!said || hello.magic != kTicketMagic || hello.version != TicketHello().version) co_return;
+  if (const auto guest = tickets_.use(hello.name, now_ms())) receive_guest(socket, *guest);
+}
+
+// Who has no certificate may ask for one, once, and remains a stranger.
+awaitable<void> Peers::serve_newcomer(Peer& peer) {
+  const auto request = co_await net::recv_json(*peer.stream, kReach);
+  if (request) {
+    const Json reply = admit(*request);
+    co_await net::send_json(*peer.stream, reply, kReach);
+  }
+  std::erase(strangers_, &peer.stream->next_layer());
+}
+
+namespace {
+
+// Secrets are looked up by this: how long a comparison takes tells nothing of them then.
+Mac digest_of(const std::string& secret) { return mac_of(ClusterKey{}, secret); }
+
+}  // namespace
+
+std::string Peers::invite(std::chrono::seconds time, u32 uses) {
+  std::array<u8, 16> random;
+  fill_random(random.data(), random.size());
+  const std::string secret = hex_encode(random.data(), random.size());
+  invitations_.give(digest_of(secret), time, now_ms() + milliseconds(time).count(), uses);
+  return token_of({d_.config.listen, d_.credentials.cluster(), secret});
+}
+
+Json Peers::admit(const Json& request) {
+  if (text_field(request, "op") != "enroll") return refusal("show a certificate of this cluster");
+  const std::string name = text_field(request, "name").substr(0, 31);
+  if (!invitations_.use(digest_of(text_field(request, "secret")), now_ms()))
+    return refusal(fmt::format("{} does not know this token: it was used, is too old, or {} was started again since "
+                               "(omctl cluster invite gives another)",
+                               d_.config.name, d_.config.name),
+                   "invalid");
+  const Identity& own = d_.credentials.identity();
+  const std::string certificate = certify(own, text_field(request, "public_key"), name);
+  if (certificate.empty()) return refusal("no public key, or no authority here", "invalid");
+  log("admitted {} to the cluster as {}", name, fingerprint_of(certificate));
+  return {{"ok", true},
+          {"certificate", certificate},
+          {"cluster", own.cluster},
+          {"multicast", hex_encode(own.multicast.data(), own.multicast.size())},
+          {"revoked", to_json(d_.credentials.revocations())}};
+}
+
+Json Peers::answer(const Peer& peer, const Json& request) {
   const std::string op = text_field(request, "op");
-  if (membership().form == cluster::Form::alone)
-    co_return co_await net::send_json(socket, refusal(d_.config.name + " has left its cluster"));
-  if (op == "gossip" || op == "hello") co_return co_await net::send_json(socket, gossip(request));
-  if (op == "offer") co_return co_await net::send_json(socket, offer(request));
-  if (op == "explain") co_return co_await net::send_json(socket, explain(request));
-  if (op != "move") co_return co_await net::send_json(socket, refusal("unknown request " + op));
+  if (membership().form == cluster::Form::alone) return refusal(d_.config.name + " has left its cluster");
+  if (op == "gossip" || op == "hello") return gossip(peer, request);
+  if (op == "offer") return offer(request);
+  if (op == "explain") return explain(request);
+  if (op == "move") return give_ticket(request);
+  return refusal("unknown request " + op);
+}
+
+Json Peers::give_ticket(const Json& request) {
   if (const auto reason = why_not_here(request)) {
     log("refused process {} of {}: {}", field<i32>(request, "pid", 0), text_field(request, "home"), *reason);
-    co_await net::send_json(socket, refusal(*reason));
-    co_return false;
+    return refusal(*reason);
   }
-  const std::string program = find_binary("omig-host");
-  if (program.empty()) {
-    co_await net::send_json(socket, refusal("omig-host is not installed on " + d_.config.name));
-    co_return false;
-  }
-  receive_guest(std::move(socket), request);
-  co_return false;
+  if (find_binary("omig-host").empty()) return refusal("omig-host is not installed on " + d_.config.name);
+  const Ticket ticket = Ticket::fresh();
+  tickets_.give(ticket.name, {ticket, request}, now_ms() + kTicketFor_ms);
+  return {{"ok", true}, {"ticket", ticket.to_json()}};
 }
 
-Json Peers::gossip(const Json& request) {
+Json Peers::gossip(const Peer& peer, const Json& request) {
   const u32 version = field<u32>(request, "version", 0);
   if (version != wire::kVersion)
     return refusal(fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion));
@@ -191,6 +249,8 @@ Json Peers::gossip(const Json& request) {
     return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name,
                                d_.config.name, d_.config.listen.text()));
   if (entry) {
+    if (entry->identity != peer.fingerprint)
+      return refusal(fmt::format("{} shows the certificate of another node", entry->name));
     if (const std::string reason = why_a_stranger(*entry); !reason.empty()) return refusal(reason);
     if (const cluster::NodeEntry* other = d_.window.conflict(*entry, now_ms()))
       return refusal(fmt::format("node id {} or name {} is already taken by {} at {}", entry->id, entry->name,
@@ -223,10 +283,22 @@ Json Peers::news() {
                {"entry", cluster::to_json(told_entry())},
                {"window", doors_.tell(now_ms(), kWindowSent)}};
   if (leaving_) message["entry"]["left"] = true;
+  if (d_.credentials.revocations().number > 0) message["revoked"] = to_json(d_.credentials.revocations());
   return message;
 }
 
+void Peers::follow_revocations() {
+  on_revoked();
+  const auto& nodes = d_.credentials.revocations().nodes;
+  doors_.revoke({nodes.begin(), nodes.end()}, now_ms());
+  learn_peers();
+  on_news_();
+  hurry();
+}
+
 void Peers::take_news(const Json& message) {
+  if (const auto list = message.find("revoked"); list != message.end() && d_.credentials.learn(*list))
+    follow_revocations();
   if (!doors_.take(message, now_ms())) return;
   learn_peers();
   on_news_();
@@ -257,7 +329,7 @@ Json Peers::explain(const Json& request) {
 std::optional<std::string> Peers::why_not_here(const Json& request) const {
   const u32 version = field<u32>(request, "version", 0);
   if (version != wire::kVersion) return fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion);
-  // A mover that does not say whose process it is can only be one of the same user: it knows a key of mode 0600.
+  // Of a guest on its way from another node only its host knows that: our own host looks again.
   const uid_t uid = field<uid_t>(request, "uid", geteuid());
   if (geteuid() != 0 && uid != geteuid())
     return fmt::format("{} serves only user {}: its homed does not run as root", d_.config.name, geteuid());
@@ -279,18 +351,19 @@ std::optional<std::string> Peers::why_not_here(const Json& request) const {
   return std::nullopt;
 }
 
-void Peers::receive_guest(tcp::socket socket, const Json& request) {
+void Peers::receive_guest(tcp::socket& socket, const Expected& guest) {
+  const VisitorKey key{text_field(guest.request, "home"), field<i32>(guest.request, "pid", 0)};
   error_code ignored;
   const Fd passed(socket.release(ignored));  // no longer watched by Asio; ours to close once the host has its copy
-  const VisitorKey key{text_field(request, "home"), field<i32>(request, "pid", 0)};
+  const Fd ticket = secret_file(guest.ticket.to_json().dump());
+  const int descriptors[] = {passed.get(), ticket.get()};
   const auto child =
-      d_.children.start({find_binary("omig-host"), "arrive", "--fd", "3", "--state-dir", d_.config.state_dir,
-                         "--address", d_.config.listen.address_text(), "--node", d_.config.name, "--request",
-                         request.dump(-1, ' ', false, Json::error_handler_t::replace)},
-                        passed.get(), -1, false);
+      d_.children.start({find_binary("omig-host"), "arrive", "--fd", "3", "--ticket-fd", "4", "--state-dir",
+                         d_.config.state_dir, "--address", d_.config.listen.address_text(), "--node", d_.config.name,
+                         "--request", guest.request.dump(-1, ' ', false, Json::error_handler_t::replace)},
+                        descriptors, -1, false);
   if (child.pid < 0) {
     log("guest {} of {} not received: {}", key.pid, key.home, child.error);
-    send_json(passed.get(), refusal(d_.config.name + ": " + child.error), milliseconds(500));
     return;
   }
   d_.visitors.host_started(key, child.pid, now_ms());
@@ -326,50 +399,59 @@ bool Peers::could_relieve(Endpoint peer) {
   return own.load() < own.cpus;
 }
 
-void Peers::measure(tcp::socket& socket, const Json& answer) {
+void Peers::measure(const Peer& peer, const Json& answer) {
   const auto entry = answer.find("entry");
   const u32 id = entry == answer.end() ? 0 : field<u32>(*entry, "id", 0);
-  if (d_.window.find(id) != nullptr) d_.links.round_trip(id, round_trip_s(socket.native_handle()));
+  if (d_.window.find(id) != nullptr) d_.links.round_trip(id, round_trip_s(peer.stream->next_layer().native_handle()));
 }
 
 // One exchange of news on a kept connection. False: it is of no more use.
-awaitable<bool> Peers::exchange(tcp::socket& socket, Endpoint peer, std::shared_ptr<Talk> talk) {
+awaitable<bool> Peers::exchange(const Peer& member, Endpoint peer, std::shared_ptr<Talk> talk) {
   const Json request = news();
-  if (!co_await net::send_json(socket, request, kReach)) co_return false;
-  const auto answer = co_await net::recv_json(socket, kReach);
+  if (!member.of_cluster(d_.credentials)) co_return false;
+  std::optional<Json> answer;
+  if (co_await net::send_json(*member.stream, request, kReach))
+    answer = co_await net::recv_json(*member.stream, kReach);
+  // One that closes the door as soon as it sees our certificate does so here: the handshake has succeeded by then.
+  if (!answer && !talk->heard) problem(peer, "hangs up: is this node a member of its cluster, and not revoked?");
   if (!answer) co_return false;
+  talk->heard = true;
   if (talk->over) co_return true;  // meanwhile: what it says is for nobody
   if (!field(*answer, "ok", false)) {
     problem(peer, text_field(*answer, "reason"));
     co_return talk->configured || listed(peer);  // one that has left, and says so
   }
+  const auto entry = answer->find("entry");
+  if (entry == answer->end() || text_field(*entry, "identity") != member.fingerprint) {
+    problem(peer, "shows the certificate of another node");
+    co_return false;
+  }
   problem(peer, "");
   take_news(*answer);
-  measure(socket, *answer);
+  measure(member, *answer);
   co_return true;
 }
 
 awaitable<void> Peers::talk(Endpoint peer, std::shared_ptr<Talk> talk) {
   std::mt19937_64 random(d_.incarnation ^ peer.port ^ (u64{peer.address[3]} << 16));
   while (!talk->over) {
-    tcp::socket socket(d_.io);
-    const bool reached = co_await net::connect(socket, peer, kReach);
-    const bool known = reached && co_await net::greet(socket, d_.key, kReach);
-    if (!known && !talk->over)
-      problem(peer, reached ? "no handshake (is its cluster.key the same as ours?)" : "cannot be reached");
-    while (known) {
+    std::string error;
+    Peer member = co_await call_member(d_.io, d_.credentials, peer, kReach, &error);
+    talk->heard = false;
+    if (!member.stream && !talk->over) problem(peer, error);
+    while (member.stream) {
       const bool last = talk->over;
       if (last && !leaving_) break;
       const bool chosen =
           last || talking_.size() <= kTalkTo || random() % talking_.size() < kTalkTo || could_relieve(peer);
       const i64 began_ms = now_ms();
-      if ((chosen && !co_await exchange(socket, peer, talk)) || last) break;
+      if ((chosen && !co_await exchange(member, peer, talk)) || last) break;
       if (!talk->over) co_await net::pause(talk->timer, kGossipEvery);
       const i64 passed_ms = now_ms() - began_ms;
       if (passed_ms < kGossipSoonest.count() && !talk->over)
         co_await net::pause(talk->timer, kGossipSoonest - milliseconds(passed_ms));
     }
-    socket = tcp::socket(d_.io);
+    member.stream.reset();
     if (talk->over || (!talk->configured && !listed(peer))) break;  // forgotten: it left long ago
     co_await net::pause(talk->timer, kGossipEvery);
   }

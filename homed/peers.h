@@ -10,14 +10,18 @@
 #include <string>
 
 #include "homed/daemon.h"
+#include "homed/tickets.h"
 #include "lib/cluster/discovery.h"
 #include "lib/cluster/doors.h"
+#include "lib/link/conversation.h"
 
 namespace omig {
 
 class Peers {
  public:
   Peers(Daemon& daemon, std::function<void()> on_news);
+  // Called when a node turns out to be revoked, before it is forgotten.
+  std::function<void()> on_revoked;
 
   // Listens, and talks to those whom the membership names. Throws if the address cannot be listened at.
   void start(const cluster::Membership& membership);
@@ -38,12 +42,18 @@ class Peers {
   awaitable<Json> introduce(Endpoint to, Endpoint as);
   void take_news(const Json& message);
 
+  // A token that admits `uses` nodes within that time; the caller has seen that we may.
+  std::string invite(std::chrono::seconds time, u32 uses);
+  // The list of revoked nodes has changed: they are forgotten, and everybody is told.
+  void follow_revocations();
+
  private:
   struct Talk {
     explicit Talk(asio::io_context& io, bool always) : timer(io), configured(always) {}
     asio::steady_timer timer;
-    bool configured;    // goes on whatever happens; else while the node is known
-    bool over = false;  // is to end, with a last word if we leave
+    bool configured;     // goes on whatever happens; else while the node is known
+    bool over = false;   // is to end, with a last word if we leave
+    bool heard = false;  // an answer, on the present connection
   };
   using Acceptor = std::shared_ptr<tcp::acceptor>;
 
@@ -51,15 +61,22 @@ class Peers {
   awaitable<void> listen(Acceptor acceptor);
   void show_one_out();
   awaitable<void> serve(tcp::socket socket);
-  // True: go on with this connection; false: it was handed on or is to be closed.
-  awaitable<bool> answer(tcp::socket& socket, const Json& request);
-  Json gossip(const Json& request);
+  awaitable<void> serve_ticket(tcp::socket& socket);
+  awaitable<void> serve_newcomer(Peer& peer);
+  Json answer(const Peer& peer, const Json& request);
+  Json admit(const Json& request);
+  Json gossip(const Peer& peer, const Json& request);
+  Json give_ticket(const Json& request);
   cluster::NodeEntry told_entry();
   Json news();
   Json offer(const Json& request);
   Json explain(const Json& request);
   std::optional<std::string> why_not_here(const Json& request) const;
-  void receive_guest(tcp::socket socket, const Json& request);
+  struct Expected {
+    Ticket ticket;
+    Json request;
+  };
+  void receive_guest(tcp::socket& socket, const Expected& guest);
 
   void learn_peers();
   void begin(Endpoint peer, bool configured);
@@ -67,8 +84,8 @@ class Peers {
   std::string why_a_stranger(const cluster::NodeEntry& entry) const;
   awaitable<void> talk(Endpoint peer, std::shared_ptr<Talk> talk);
   bool could_relieve(Endpoint peer);
-  void measure(tcp::socket& socket, const Json& answer);
-  awaitable<bool> exchange(tcp::socket& socket, Endpoint peer, std::shared_ptr<Talk> talk);
+  void measure(const Peer& peer, const Json& answer);
+  awaitable<bool> exchange(const Peer& member, Endpoint peer, std::shared_ptr<Talk> talk);
   void problem(Endpoint peer, std::string text);
 
   Daemon& d_;
@@ -78,8 +95,10 @@ class Peers {
   cluster::Doors doors_;
   bool leaving_ = false;
   cluster::Tokens tokens_{32};         // arrivals that are agreed to per second
-  std::list<tcp::socket*> strangers_;  // have not proved yet that they know the key; the oldest first
+  std::list<tcp::socket*> strangers_;  // have not proved yet that they belong here; the oldest first
   cluster::Complaints complaints_;     // that there are too many, in the log
+  OneTime<std::array<u8, 16>, Expected> tickets_{1024};
+  OneTime<Mac, std::chrono::seconds> invitations_{64};
 };
 
 }  // namespace omig

@@ -46,7 +46,6 @@ awaitable<bool> write_all(Socket& socket, std::string text, milliseconds timeout
   co_return result.index() == 0 && !std::get<0>(std::get<0>(result));
 }
 
-// Reads not a byte more than the message: the socket may be handed to another process afterwards.
 template <class Socket>
 awaitable<std::optional<Json>> recv_json(Socket& socket, milliseconds timeout) {
   u32 length = 0;
@@ -73,9 +72,8 @@ inline awaitable<void> pause(asio::steady_timer& timer, milliseconds time) {
 }
 
 awaitable<bool> connect(tcp::socket& socket, const Endpoint& to, milliseconds timeout);
-awaitable<bool> greet(tcp::socket& socket, const ClusterKey& key,
-                      milliseconds timeout);  // client's half of the handshake
-awaitable<bool> accept(tcp::socket& socket, const ClusterKey& key, milliseconds timeout);  // server's half
+// The first byte that comes, which stays to be read.
+awaitable<std::optional<u8>> peek(tcp::socket& socket, milliseconds timeout);
 
 }  // namespace net
 

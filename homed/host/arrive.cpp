@@ -52,6 +52,7 @@ class Arriving {
   int run() {
     give_up_the_others();
     try {
+      hear_request();
       check_request();
       prepare();
       receive();
@@ -62,11 +63,11 @@ class Arriving {
                                                     "lack of memory (see dmesg there)",
                                                     options_.node)
                                               : error.what();
-      send_json(options_.conversation.get(), {{"ok", false}, {"reason", reason}});
+      peer_.send({{"ok", false}, {"reason", reason}});
       fmt::print(stderr, "omig-host: arrival refused: {} ({})\n", reason, error.what());
       return 1;
     }
-    options_.conversation.reset();
+    peer_.end();
     if (image_.header.actions_known == 0) {  // it comes from home itself
       visit_->take_pending_from_home(image_.pending);
       visit_->discard_home_memory();
@@ -84,12 +85,27 @@ class Arriving {
     return !guest || poll(&end, 1, 100) == 1;
   }
 
+  void hear_request() {
+    std::string error;
+    peer_ = Conversation::answer(std::move(options_.socket), options_.ticket, kPeerTimeout, &error);
+    if (!peer_) throw std::runtime_error(error);
+    const auto request = peer_.receive();
+    if (!request || !request->is_object()) throw std::runtime_error("malformed move request");
+    for (const char* what : {"pid", "home"})  // what homed has decided by
+      if (request->value(what, nlohmann::json()) != options_.request.value(what, nlohmann::json()))
+        throw std::runtime_error(fmt::format("the ticket was for another process ({})", what));
+    options_.request = *request;
+  }
+
   void check_request() {
     const nlohmann::json& r = options_.request;
     const std::string& node = options_.node;
     if (r.value("version", 0u) != wire::kVersion) {
       throw std::runtime_error(fmt::format("version mismatch: {} speaks {}", node, wire::kVersion));
     }
+    const uid_t uid = r.value("uid", geteuid());
+    if (geteuid() != 0 && uid != geteuid())
+      throw std::runtime_error(fmt::format("{} serves only user {}: its homed does not run as root", node, geteuid()));
     const std::vector<std::string> ours = cpu_flags();
     for (const auto& flag : r.at("cpu_flags")) {
       if (!std::binary_search(ours.begin(), ours.end(), flag.get<std::string>())) {
@@ -111,7 +127,7 @@ class Arriving {
   }
 
   void prepare() {
-    const auto plan = recv_json(options_.conversation.get());
+    const auto plan = peer_.receive();
     if (!plan || !files_from_json(plan->value("files", nlohmann::json::array()), &image_.files)) {
       throw std::runtime_error("malformed move request");
     }
@@ -134,14 +150,10 @@ class Arriving {
       request.files.push_back(fd.get());
       files_.push_back(std::move(fd));
     }
-    std::string error;
-    const auto key = load_cluster_key(options_.state_dir, &error);
-    if (!key) throw std::runtime_error(error);
     VisitOptions visit;
     visit.state_dir = options_.state_dir;
     visit.node = options_.node;
     visit.address = options_.address;
-    visit.key = *key;
     visit.moves = options_.request.value("moves", 0u) + 1;
     visit.home_uid = options_.request.value("uid", 0u);
     visit.job = options_.request.value("job", "");
@@ -180,7 +192,7 @@ class Arriving {
     for (const bool there : there_) files.push_back(there ? 1 : 0);
     const nlohmann::json ok = {{"ok", true},     {"address", address},    {"port", visit_->door().port()},
                                {"token", token}, {"node", options_.node}, {"files", files}};
-    if (!send_json(options_.conversation.get(), ok)) throw std::runtime_error("the source broke off");
+    if (!peer_.send(ok)) throw std::runtime_error("the source broke off");
   }
 
   // This node's own copies, and what the source sends of those it has not got.
@@ -194,11 +206,10 @@ class Arriving {
       if (!found.back() && FileCatalogue::can_be_sent(file)) wanted.push_back(found.size() - 1);
     }
     if (wanted.empty()) return found;
-    const int source = options_.conversation.get();
-    bool alive = send_json(source, {{"ok", true}, {"send", wanted}});
+    bool alive = peer_.send({{"ok", true}, {"send", wanted}});
     for (const auto& number : wanted) {
       const size_t i = number.get<size_t>();
-      if (alive) found[i] = catalogue.receive(image_.files[i], source, &alive);
+      if (alive) found[i] = catalogue.receive(image_.files[i], peer_, &alive);
     }
     if (!alive) throw std::runtime_error("the source broke off");
     return found;
@@ -234,20 +245,19 @@ class Arriving {
   }
 
   void receive() {
-    const int fd = options_.conversation.get();
-    if (!restore_->receive_ahead(fd) || !send_json(fd, {{"ok", true}}))
+    if (!restore_->receive_ahead(peer_) || !peer_.send({{"ok", true}}))
       throw std::runtime_error("the source broke off, or a page did not fit");
-    if (!receive_image(fd, &image_)) throw std::runtime_error("the source broke off");
+    if (!receive_image(peer_, &image_)) throw std::runtime_error("the source broke off");
     if (image_.header.pid != options_.request.at("pid").get<i32>()) throw std::runtime_error("malformed image");
     std::vector<FilePlace> places;
     for (size_t i = 0; i < files_.size(); ++i) places.push_back(place_of(i));
     restore_->place(image_, places);
     fault_point("arrive-placed");
-    if (!restore_->receive_pages(fd, image_, segments_))
+    if (!restore_->receive_pages(peer_, image_, segments_))
       throw std::runtime_error("the source broke off, or a page did not fit");
     tids_ = restore_->make_threads(image_);
     fault_point("arrive-restored");
-    if (!send_json(fd, {{"ok", true}})) throw std::runtime_error("the source broke off");
+    if (!peer_.send({{"ok", true}})) throw std::runtime_error("the source broke off");
   }
 
   // The mover may be dead by now (its conversation ended): if that was before it diverted the threads, nobody will ever
@@ -258,7 +268,7 @@ class Arriving {
     bool mover_gone = false;
     patience.until([&](milliseconds slice) {
       link = visit_->door().wait(role, pid, tid, slice);
-      pollfd conversation{options_.conversation.get(), POLLIN, 0};
+      pollfd conversation{peer_.fd(), POLLIN, 0};
       if (!mover_gone && poll(&conversation, 1, 0) > 0) {
         mover_gone = true;
         patience.shorten(kOrphanTimeout);
@@ -305,11 +315,12 @@ class Arriving {
     }
     visit_->adopt(image_, tids_, std::move(listener), std::move(links), std::move(*ear), file_ids_,
                   std::move(segments_));
-    send_json(options_.conversation.get(), {{"ok", true}, {"committed", true}});
+    peer_.send({{"ok", true}, {"committed", true}});
     fault_point("arrive-committed");
   }
 
   ArriveOptions options_;
+  Conversation peer_;  // the source
   i64 monotonic_offset_ = 0, boottime_offset_ = 0;
   image::Image image_;
   EngineHead head_{};

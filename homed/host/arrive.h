@@ -4,15 +4,16 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "lib/link/peer.h"
+#include "lib/link/conversation.h"
 
 namespace omig::host {
 
 struct ArriveOptions {
-  Fd conversation;  // with the source, after the move request
+  Fd socket;      // to the source, which has shown the ticket's name
+  Ticket ticket;  // given to it by this node's homed
   std::string state_dir, node;
   std::array<u8, 4> address{};
-  nlohmann::json request;
+  nlohmann::json request;  // as its homed asked
 };
 
 // Receives a process, lets it run, serves it and its children until the last is gone. Returns the exit status of this

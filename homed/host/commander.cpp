@@ -57,8 +57,9 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
   if (what == "home") return go_home(guest).to_json();
   if (what == "migrate") {
     const auto to = Endpoint::parse(order.value("to", ""));
-    if (!to || to->port == 0) return {{"ok", false}, {"reason", "migrate: bad address"}};
-    return go_on(guest, *to, order.value("node", "")).to_json();
+    const auto ticket = Ticket::from_json(order.value("ticket", nlohmann::json()));
+    if (!to || !ticket) return {{"ok", false}, {"reason", "migrate: no address, or no ticket"}};
+    return go_on(guest, {*to, order.value("node", ""), *ticket}).to_json();
   }
   if (what == "stop" || what == "continue") {
     follow_home(*guest, what == "stop");

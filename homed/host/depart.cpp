@@ -61,7 +61,7 @@ nlohmann::json MoveReport::to_json() const {
 }
 
 bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::string* reason) {
-  auto message = recv_json(fd_.get(), kMaxMessageBytes, timeout);
+  auto message = peer_.receive(kMaxMessageBytes, timeout);
   if (!message) {
     *reason = fmt::format("{} broke off the move", node_);
     return false;
@@ -79,20 +79,21 @@ bool MoveConversation::answer(nlohmann::json* json, milliseconds timeout, std::s
   return true;
 }
 
-bool MoveConversation::open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
-                            FileCatalogue& catalogue, std::vector<Preparation> preparations, std::string* reason) {
+bool MoveConversation::open(const Endpoint& to, const std::string& node, const Ticket& ticket,
+                            const nlohmann::json& request, FileCatalogue& catalogue,
+                            std::vector<Preparation> preparations, std::string* reason) {
   const std::vector<image::File> files = catalogue.files();
   node_ = node;
   prepared_ = std::move(preparations);
   std::string error;
-  fd_ = connect_peer(to, key, milliseconds(3000), &error);
-  if (!fd_) {
+  peer_ = Conversation::call(to, ticket, milliseconds(3000), &error);
+  if (!peer_) {
     *reason = fmt::format("cannot reach {} at {}: {}", node, to.text(), error);
     return false;
   }
   nlohmann::json reply;
-  if (!send_json(fd_.get(), request) ||
-      !send_json(fd_.get(), {{"files", files_to_json(files)}, {"prepare", preparations_to_json(prepared_)}})) {
+  if (!peer_.send(request) ||
+      !peer_.send({{"files", files_to_json(files)}, {"prepare", preparations_to_json(prepared_)}})) {
     *reason = fmt::format("{} broke off the move", node);
     return false;
   }
@@ -125,7 +126,7 @@ bool MoveConversation::send_files(const nlohmann::json& wanted, std::span<const 
       return false;
     }
     const Fd fd = FileCatalogue::can_be_sent(files[i]) ? catalogue.open_same(files[i]) : Fd();
-    if (!send_file(fd_.get(), fd.get(), files[i])) {
+    if (!send_file(peer_, fd.get(), files[i])) {
       *reason = fmt::format("{} broke off the move", node_);
       return false;
     }
@@ -138,14 +139,14 @@ bool MoveConversation::send_run(u64 address, std::span<u8> bytes) {
   static_assert(sizeof run <= kPageHeadroom);
   u8* head = bytes.data() - sizeof run;
   memcpy(head, &run, sizeof run);
-  return write_all(fd_.get(), head, sizeof run + bytes.size(), kShipTimeout);
+  return peer_.write(head, sizeof run + bytes.size(), kShipTimeout);
 }
 
 bool MoveConversation::send_ahead(pid_t pid, WriteTracker tracker, std::string* reason, PageStatistics* statistics) {
   ahead_.emplace(pid, std::move(tracker));
   const image::PageRun end{};
   const PageSink sink = [this](u64 address_of, std::span<u8> bytes) { return send_run(address_of, bytes); };
-  if (!ahead_->send(sink, statistics) || !write_all(fd_.get(), &end, sizeof end)) {
+  if (!ahead_->send(sink, statistics) || !peer_.write(&end, sizeof end)) {
     nlohmann::json last_words;
     if (answer(&last_words, kLastWords, reason)) *reason = fmt::format("{} broke off the move", node_);
     return false;
@@ -161,7 +162,7 @@ bool MoveConversation::ship(pid_t pid, const image::Image& image, const SegmentR
     if (answer(&last_words, kLastWords, reason)) *reason = fmt::format("{} broke off while the image was sent", node_);
     return false;
   };
-  if (!send_image(fd_.get(), image)) return lost();
+  if (!send_image(peer_, image)) return lost();
   fault_point("image-sent");
   const PageSink sink = [this](u64 address_of, std::span<u8> bytes) { return send_run(address_of, bytes); };
   const PageSink segment_sink = [this](u64 address_of, std::span<u8> bytes) {
@@ -177,7 +178,7 @@ bool MoveConversation::ship(pid_t pid, const image::Image& image, const SegmentR
   for (const Range& range : guards) last.push_back({range.lower() | image::kRunGuard, range.upper() - range.lower()});
   for (const Range& range : gone) last.push_back({range.lower() | image::kRunGone, range.upper() - range.lower()});
   last.push_back({});
-  if (!write_all(fd_.get(), last.data(), last.size() * sizeof(image::PageRun))) return lost();
+  if (!peer_.write(last.data(), last.size() * sizeof(image::PageRun))) return lost();
   fault_point("pages-sent");
   nlohmann::json ready;
   return answer(&ready, kShipTimeout, reason);
@@ -210,12 +211,6 @@ class Departure {
   bool prepare(std::string* reason) {
     if (auto why = why_stays(options_.pid, {}, &facts_)) {
       *reason = *why;
-      return false;
-    }
-    std::string error;
-    const auto key = load_cluster_key(options_.state_dir, &error);
-    if (!key) {
-      *reason = error;
       return false;
     }
     u64 magic = 0;
@@ -256,7 +251,7 @@ class Departure {
                                     {"moves", moves_so_far()},
                                     {"job", options_.job},
                                     {"command", read_file(fmt::format("/proc/{}/comm", options_.pid), 64)}};
-    return conversation_.open(options_.to, options_.node, *key, request, files_,
+    return conversation_.open(options_.to, options_.node, options_.ticket, request, files_,
                               preparations(options_.pid, before.vmas), reason);
   }
 

@@ -9,13 +9,14 @@
 #include "homed/host/pages.h"
 #include "homed/host/segments.h"
 #include "homed/host/source.h"
-#include "lib/link/peer.h"
+#include "lib/link/conversation.h"
 
 namespace omig::host {
 
 struct DepartOptions {
   pid_t pid = 0;
   Endpoint to;
+  Ticket ticket;          // from its homed
   std::string node;       // the target's name, for messages
   std::string state_dir;  // of this node
   std::string home_name;
@@ -42,7 +43,7 @@ class MoveConversation {
  public:
   // Asks, and offers the files of `catalogue`; sends those that the target has not got and wants to keep; fills what
   // the target answered.
-  bool open(const Endpoint& to, const std::string& node, const ClusterKey& key, nlohmann::json request,
+  bool open(const Endpoint& to, const std::string& node, const Ticket& ticket, const nlohmann::json& request,
             FileCatalogue& catalogue, std::vector<Preparation> preparations, std::string* reason);
   std::span<const Preparation> prepared() const { return prepared_; }
   // Large memory, while the process still runs; waits until the target has it in place and is prepared for the rest.
@@ -63,7 +64,7 @@ class MoveConversation {
   bool send_files(const nlohmann::json& wanted, std::span<const image::File> files, FileCatalogue& catalogue,
                   std::string* reason);
   bool send_run(u64 address, std::span<u8> bytes);
-  Fd fd_;
+  Conversation peer_;
   std::string node_;
   std::vector<bool> files_there_;
   std::vector<Preparation> prepared_;

@@ -133,9 +133,9 @@ bool FileCatalogue::can_be_sent(const image::File& file) {
          file.size_bytes <= kMostSentBytes;
 }
 
-Fd FileCatalogue::receive(const image::File& file, int from, bool* alive) {
+Fd FileCatalogue::receive(const image::File& file, Conversation& from, bool* alive) {
   u64 bytes = 0;
-  *alive = read_exactly(from, &bytes, sizeof bytes, kSendLimit) && (bytes == 0 || bytes == file.size_bytes);
+  *alive = from.read(&bytes, sizeof bytes, kSendLimit) && (bytes == 0 || bytes == file.size_bytes);
   if (!*alive || bytes == 0) return Fd();
   const std::string path = sent_path(file), temporary = fmt::format("{}.{}", path, getpid());
   mkdir((state_dir_ + "/files").c_str(), 0700);
@@ -143,7 +143,7 @@ Fd FileCatalogue::receive(const image::File& file, int from, bool* alive) {
   std::vector<u8> buffer(kSendChunk);
   for (u64 at = 0; at < bytes;) {
     const u64 here = std::min<u64>(buffer.size(), bytes - at);
-    *alive = read_exactly(from, buffer.data(), here, kSendLimit);
+    *alive = from.read(buffer.data(), here, kSendLimit);
     if (!*alive) break;
     // Out of room: the rest is read to nowhere, and the pages come as if there were no such file.
     if (out && write(out.get(), buffer.data(), here) != static_cast<ssize_t>(here)) out.reset();
@@ -158,16 +158,16 @@ Fd FileCatalogue::receive(const image::File& file, int from, bool* alive) {
   return open_if_same(path, file);
 }
 
-bool send_file(int to, int fd, const image::File& file) {
+bool send_file(Conversation& to, int fd, const image::File& file) {
   const u64 bytes = fd >= 0 ? file.size_bytes : 0;
-  if (!write_all(to, &bytes, sizeof bytes, kSendLimit)) return false;
+  if (!to.write(&bytes, sizeof bytes, kSendLimit)) return false;
   std::vector<u8> buffer(kSendChunk);
   for (u64 at = 0; at < bytes;) {
     // Cut off meanwhile: zeros, whose hash is another.
     const u64 here = std::min<u64>(buffer.size(), bytes - at);
     const ssize_t got = pread(fd, buffer.data(), here, static_cast<off_t>(at));
     if (got < static_cast<ssize_t>(here)) std::fill(buffer.begin() + std::max<ssize_t>(got, 0), buffer.end(), u8{0});
-    if (!write_all(to, buffer.data(), here, kSendLimit)) return false;
+    if (!to.write(buffer.data(), here, kSendLimit)) return false;
     at += here;
   }
   return true;

@@ -18,7 +18,7 @@
 #include "homed/host/proc.h"
 #include "homed/sharing.h"
 #include "lib/image/image.h"
-#include "lib/link/peer.h"
+#include "lib/link/conversation.h"
 
 namespace omig::host {
 
@@ -29,7 +29,7 @@ inline constexpr const char* kCopyName = "omig-file";
 Fd empty_copy(u64 bytes);
 
 // The file's content, opened by `fd`; an invalid one: that it is not to be had. False: the target is gone.
-bool send_file(int to, int fd, const image::File& file);
+bool send_file(Conversation& to, int fd, const image::File& file);
 
 class FileCatalogue {
  public:
@@ -47,7 +47,7 @@ class FileCatalogue {
   static bool can_be_sent(const image::File& file);
   // Takes in what send_file() sends. Invalid: it was not sent, not that file, or there is no room for it here. False in
   // *alive: the source is gone.
-  Fd receive(const image::File& file, int from, bool* alive);
+  Fd receive(const image::File& file, Conversation& from, bool* alive);
 
   const std::vector<image::File>& files() const { return files_; }
   // Makes a known file (from an image) findable by the id it has on this node. Returns its index.

@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
+#include <optional>
 
 #include "homed/host/arrive.h"
 #include "homed/host/depart.h"
@@ -21,6 +22,15 @@ void last_words(int number) {
   backtrace_symbols_fd(frames, count, 2);
   signal(number, SIG_DFL);
   raise(number);
+}
+
+// A ticket's key must not stand in a command line, which everybody can read.
+std::optional<omig::Ticket> read_ticket(int fd) {
+  char text[512];
+  const ssize_t got = read(fd, text, sizeof text);
+  close(fd);
+  if (got <= 0) return std::nullopt;
+  return omig::Ticket::from_json(nlohmann::json::parse(text, text + got, nullptr, false));
 }
 
 }  // namespace
@@ -40,18 +50,26 @@ int main(int argc, char** argv) {
   leave->add_option("--state-dir", depart.state_dir)->required();
   leave->add_option("--home", depart.home_name, "this node's name");
   leave->add_option("--job", depart.job, "what its user said of it");
+  int ticket_fd = -1;
+  leave->add_option("--ticket-fd", ticket_fd, "where the target's ticket can be read")->required();
 
   omig::host::ArriveOptions arrive;
   int fd = -1;
   std::string address, request;
   CLI::App* come = app.add_subcommand("arrive", "a process arrives from another node");
-  come->add_option("--fd", fd, "the authenticated conversation with the source")->required();
+  come->add_option("--fd", fd, "the connection from the source")->required();
+  come->add_option("--ticket-fd", ticket_fd, "where its ticket can be read")->required();
   come->add_option("--state-dir", arrive.state_dir)->required();
   come->add_option("--address", address, "where deputies reach this node")->required();
   come->add_option("--node", arrive.node, "this node's name")->required();
   come->add_option("--request", request, "the move request")->required();
   CLI11_PARSE(app, argc, argv);
 
+  const auto ticket = read_ticket(ticket_fd);
+  if (!ticket) {
+    fmt::print(stderr, "omig-host: no ticket\n");
+    return 2;
+  }
   if (leave->parsed()) {
     const auto endpoint = omig::Endpoint::parse(to);
     if (!endpoint) {
@@ -59,6 +77,7 @@ int main(int argc, char** argv) {
       return 2;
     }
     depart.to = *endpoint;
+    depart.ticket = *ticket;
     const omig::host::MoveReport report = omig::host::depart(depart);
     fmt::print("{}\n", report.to_json().dump());
     return report.ok ? 0 : 1;
@@ -70,7 +89,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   arrive.address = endpoint->address;
-  arrive.conversation.reset(fd);
+  arrive.socket.reset(fd);
+  arrive.ticket = *ticket;
   const int status = omig::host::arrive(std::move(arrive));
   fflush(nullptr);
   _exit(status);  // threads that still wait for links must not see the visit torn down

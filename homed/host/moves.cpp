@@ -289,7 +289,7 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest, const std::string& by_it
   return report;
 }
 
-MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const std::string& node) {
+MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
   const std::lock_guard moving(moves_mutex_);
   const auto start = SteadyClock::now();
   MoveReport report;
@@ -326,7 +326,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       {"job", job},
       {"command", guest->command}};
   MoveConversation conversation;
-  if (!conversation.open(to, node, options_.key, request, offered, preparations(guest->pid, before.vmas),
+  if (!conversation.open(to.at, to.node, to.ticket, request, offered, preparations(guest->pid, before.vmas),
                          &report.reason))
     return report;
 
@@ -370,7 +370,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       relink.leader = t->home_tid == image.threads.front().tid ? 1 : 0;
       memcpy(relink.address, conversation.address.data(), 4);
       memcpy(relink.token, conversation.token.data(), sizeof relink.token);
-      node.copy(relink.node, sizeof relink.node - 1);
+      to.node.copy(relink.node, sizeof relink.node - 1);
       const u64 seq = seqs[t.get()] = ++t->seq;
       send_frame(t->link.get(), wire::Type::relink, seq, &relink, sizeof relink);
     }
@@ -379,7 +379,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const 
       std::vector<u8> ignored;
       if (receive_reply(t->link.get(), seq, &reply, &ignored)) {  // it stays: the new host did not say `running`
         moved = false;
-        report.reason = fmt::format("{} did not take over: {}", node, strerror(static_cast<int>(-reply.ret)));
+        report.reason = fmt::format("{} did not take over: {}", to.node, strerror(static_cast<int>(-reply.ret)));
       }
     }
   }

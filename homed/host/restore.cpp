@@ -101,7 +101,7 @@ void Restore::make_ready(std::vector<Preparation> preparations) {
 
 // Fresh memory is what costs most (KERNEL.md 6). The guest itself takes it, from the end backwards, while we write from
 // the beginning: both take pages until they meet.
-bool Restore::receive_ahead(int fd) {
+bool Restore::receive_ahead(Conversation& from) {
   constexpr u64 kPopulateWrite = 23;  // MADV_POPULATE_WRITE, Linux 5.14
   u64 total = 0;
   for (const Preparation& p : ready_) total += p.used_end - p.used_start;
@@ -115,7 +115,7 @@ bool Restore::receive_ahead(int fd) {
   }
   std::reverse(ops.begin(), ops.end());
   bool received = false;
-  const auto receive = [&] { received = receive_runs(fd, areas, nullptr, nullptr); };
+  const auto receive = [&] { received = receive_runs(from, areas, nullptr, nullptr); };
   if (ops.empty()) {
     receive();
   } else {
@@ -218,14 +218,14 @@ class PagePlacer {
 }  // namespace
 
 // One warm buffer, filled with whatever has come, headers and pages alike (KERNEL.md 6).
-bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
+bool Restore::receive_runs(Conversation& from, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
                            const PlaceSegment& place_segment) {
   PagePlacer placer(cell_.guest, vmas);
   std::vector<u8> buffer(256 * 1024);
   image::PageRun run;  // what of it has not come yet
   bool in_segment = false;
   for (size_t have = 0;;) {
-    const size_t got = read_some(fd, buffer.data() + have, buffer.size() - have);
+    const size_t got = from.read_some(buffer.data() + have, buffer.size() - have);
     if (got == 0) return false;
     have += got;
     size_t at = 0;
@@ -262,12 +262,12 @@ bool Restore::receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gon
   }
 }
 
-bool Restore::receive_pages(int fd, const image::Image& image, const Segments& segments) {
+bool Restore::receive_pages(Conversation& from, const image::Image& image, const Segments& segments) {
   Ranges gone, guards;
   const PlaceSegment place_segment = [&](u64 address, std::span<const u8> bytes) {
     return place_in_segment(segments, image.home_vmas, address, bytes);
   };
-  if (!receive_runs(fd, image.vmas, &gone, &guards, place_segment)) return false;
+  if (!receive_runs(from, image.vmas, &gone, &guards, place_segment)) return false;
   gone &= kept(ready_, image.vmas);
   std::vector<BatchOp> ops;
   for (const Range& r : gone) ops.push_back(op(SYS_madvise, r.lower(), r.upper() - r.lower(), MADV_DONTNEED));

@@ -10,6 +10,7 @@
 #include "homed/host/cell.h"
 #include "homed/host/segments.h"
 #include "lib/image/image.h"
+#include "lib/link/conversation.h"
 
 namespace omig::host {
 
@@ -23,12 +24,12 @@ class Restore {
 
   // Work area, everything of the exec'ed image unmapped, vdso pages put aside. Before the freeze.
   void prepare();
-  // Before the freeze: maps large memory, and while pages for it come from `fd`, takes memory for the rest of them.
+  // Before the freeze: maps large memory, and while pages for it come from there, takes memory for the rest of them.
   void make_ready(std::vector<Preparation> preparations);
-  bool receive_ahead(int fd);
+  bool receive_ahead(Conversation& from);
   void place(const image::Image& image, const std::vector<FilePlace>& files);
-  // Reads PageRuns from `fd` until the end mark. False: the sender is gone or sent nonsense.
-  bool receive_pages(int fd, const image::Image& image, const Segments& segments);
+  // Reads PageRuns from there until the end mark. False: the sender is gone or sent nonsense.
+  bool receive_pages(Conversation& from, const image::Image& image, const Segments& segments);
   // Makes the other threads, stopped. home tid -> tid here.
   std::map<i32, pid_t> make_threads(const image::Image& image);
   // Kernel registrations of every thread and the process' signal actions; `image.threads` must be complete by now.
@@ -40,7 +41,7 @@ class Restore {
 
  private:
   using PlaceSegment = std::function<bool(u64 address, std::span<const u8> bytes)>;
-  bool receive_runs(int fd, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
+  bool receive_runs(Conversation& from, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
                     const PlaceSegment& place_segment = {});
   void batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running = {});
 

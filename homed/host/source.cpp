@@ -168,7 +168,7 @@ bool files_from_json(const nlohmann::json& json, std::vector<image::File>* files
   return true;
 }
 
-bool send_image(int fd, const image::Image& image) {
+bool send_image(Conversation& to, const image::Image& image) {
   std::vector<u8> bytes;
   const auto append = [&bytes](const void* data, size_t size) {
     const u8* p = static_cast<const u8*>(data);
@@ -181,7 +181,7 @@ bool send_image(int fd, const image::Image& image) {
   append(image.segment_fds.data(), image.segment_fds.size() * sizeof(i32));
   append(image.threads.data(), image.threads.size() * sizeof(image::Thread));
   append(image.pending.data(), image.pending.size() * sizeof(image::Pending));
-  return write_all(fd, bytes.data(), bytes.size());
+  return to.write(bytes.data(), bytes.size());
 }
 
 namespace {
@@ -201,8 +201,8 @@ bool sane(const std::vector<image::Vma>& vmas, size_t files) {
 
 }  // namespace
 
-bool receive_image(int fd, image::Image* image) {
-  if (!read_exactly(fd, &image->header, sizeof image->header)) return false;
+bool receive_image(ByteSource& from, image::Image* image) {
+  if (!from.read(&image->header, sizeof image->header)) return false;
   const image::Header& h = image->header;
   if (h.threads == 0 || h.threads > kMaxThreads || h.vmas > kMaxVmas || h.home_vmas > kMaxVmas ||
       h.pending > kMaxPending || h.pins > kMaxVmas || h.segment_fds > kMaxVmas || h.auxv_bytes > sizeof h.auxv)
@@ -213,12 +213,12 @@ bool receive_image(int fd, image::Image* image) {
   image->segment_fds.resize(h.segment_fds);
   image->threads.resize(h.threads);
   image->pending.resize(h.pending);
-  if (!read_exactly(fd, image->vmas.data(), h.vmas * sizeof(image::Vma)) ||
-      !read_exactly(fd, image->home_vmas.data(), h.home_vmas * sizeof(image::Vma)) ||
-      !read_exactly(fd, image->pins.data(), h.pins * sizeof(image::Pin)) ||
-      !read_exactly(fd, image->segment_fds.data(), h.segment_fds * sizeof(i32)) ||
-      !read_exactly(fd, image->threads.data(), h.threads * sizeof(image::Thread)) ||
-      !read_exactly(fd, image->pending.data(), h.pending * sizeof(image::Pending))) {
+  if (!from.read(image->vmas.data(), h.vmas * sizeof(image::Vma)) ||
+      !from.read(image->home_vmas.data(), h.home_vmas * sizeof(image::Vma)) ||
+      !from.read(image->pins.data(), h.pins * sizeof(image::Pin)) ||
+      !from.read(image->segment_fds.data(), h.segment_fds * sizeof(i32)) ||
+      !from.read(image->threads.data(), h.threads * sizeof(image::Thread)) ||
+      !from.read(image->pending.data(), h.pending * sizeof(image::Pending))) {
     return false;
   }
   if (h.home_vmas == 0) image->home_vmas = image->vmas;

@@ -29,9 +29,9 @@ nlohmann::json files_to_json(std::span<const image::File> files);
 bool files_from_json(const nlohmann::json& json, std::vector<image::File>* files);
 
 // Header, vmas, threads and pending signals in one piece; the file list travelled before.
-bool send_image(int fd, const image::Image& image);
+bool send_image(Conversation& to, const image::Image& image);
 // false: malformed or the link broke. Bounds every count before it allocates.
-bool receive_image(int fd, image::Image* image);
+bool receive_image(ByteSource& from, image::Image* image);
 
 // SHA-256 of this process' vdso, and the CPU's feature words as /proc/cpuinfo names them.
 std::string vdso_sha256();

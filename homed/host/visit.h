@@ -165,7 +165,6 @@ struct VisitOptions {
   std::string state_dir, node;
   std::array<u8, 4> address{};
   Token token{};
-  ClusterKey key{};
   std::string home_name;
   u32 home_uid = 0;             // the program's user at home
   std::string job;              // Guest::job of the one that arrives
@@ -309,7 +308,12 @@ class Visit {
 
   // moves.cpp
   MoveReport go_home(std::shared_ptr<Guest> guest, const std::string& by_itself_for = {});
-  MoveReport go_on(std::shared_ptr<Guest> guest, const Endpoint& to, const std::string& node);
+  struct Target {
+    Endpoint at;  // of its homed
+    std::string node;
+    Ticket ticket;
+  };
+  MoveReport go_on(std::shared_ptr<Guest> guest, const Target& to);
   void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
   bool silence(Guest& guest);
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen

@@ -7,7 +7,6 @@
 
 #include "lib/cluster/map.h"
 #include "lib/cluster/membership.h"
-#include "lib/link/mac.h"
 
 namespace omig::cluster {
 
@@ -65,7 +64,7 @@ std::optional<Presence> from_datagram(std::string_view bytes, const ClusterKey& 
   Mac mac{};
   std::memcpy(mac.data(), bytes.data() + text.size(), sizeof(mac));
   // Before anything is made of it.
-  if (!mac_equal(mac, mac_for(key, text))) return no("made with another cluster.key");
+  if (!mac_equal(mac, mac_for(key, text))) return no("made by a node of another cluster");
   std::string_view rest = text.substr(kMagic.size());
   if (take<u8>(rest) != kVersion) return no("of another version of omdiscd");
   const u8 length = take<u8>(rest);

@@ -16,7 +16,7 @@
 #include <string_view>
 
 #include "lib/base/types.h"
-#include "lib/link/peer.h"
+#include "lib/link/mac.h"
 
 namespace omig::cluster {
 

@@ -43,6 +43,11 @@ void Doors::keep(Membership membership, i64 now_ms) {
   put_out([&](const NodeEntry& entry) { return entry.id == membership_.id || !admits(entry); }, now_ms);
 }
 
+void Doors::revoke(std::set<std::string> identities, i64 now_ms) {
+  revoked_ = std::move(identities);
+  put_out([&](const NodeEntry& entry) { return !admits(entry); }, now_ms);
+}
+
 bool Doors::take(const nlohmann::json& message, i64 now_ms) {
   bool news = false;
   if (const auto it = message.find("entry"); it != message.end()) news = take_entry(*it, 0, now_ms);

@@ -7,6 +7,8 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "lib/cluster/membership.h"
 #include "lib/cluster/window.h"
@@ -20,7 +22,11 @@ class Doors {
   // From now on; who does not belong is forgotten.
   void keep(Membership membership, i64 now_ms);
   const Membership& membership() const { return membership_; }
-  bool admits(const NodeEntry& entry) const { return cluster::admits(membership_, entry); }
+  bool admits(const NodeEntry& entry) const {
+    return cluster::admits(membership_, entry) && !revoked_.contains(entry.identity);
+  }
+  // Identities that do not belong to the cluster any more, whoever speaks of them. In place of those before.
+  void revoke(std::set<std::string> identities, i64 now_ms);
 
   // {"entry": of the sender, "window": of others}. True if something was news.
   bool take(const nlohmann::json& message, i64 now_ms);
@@ -42,6 +48,7 @@ class Doors {
   Window& window_;
   Membership membership_;
   std::map<Endpoint, Gone> gone_;
+  std::set<std::string> revoked_;
 };
 
 }  // namespace omig::cluster

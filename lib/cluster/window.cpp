@@ -8,6 +8,8 @@ namespace omig::cluster {
 
 namespace {
 
+constexpr size_t kMostIdentity = 64;
+
 // Fields come from a node that knows the key, which may still be an older or a broken one: everything is checked.
 template <class T>
 bool take(const nlohmann::json& json, const char* key, T& into, double low, double high) {
@@ -42,7 +44,8 @@ nlohmann::json to_json(const NodeEntry& e) {
           {"guests", e.guests},
           {"away", e.away},
           {"accepts", e.accepts},
-          {"quiet", e.quiet}};
+          {"quiet", e.quiet},
+          {"identity", e.identity}};
 }
 
 std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
@@ -72,6 +75,8 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
   e.endpoint = *parsed;
   e.accepts = accepts->get<bool>();
   e.quiet = quiet->get<bool>();
+  if (const auto identity = json.find("identity"); identity != json.end() && identity->is_string())
+    e.identity = identity->get<std::string>().substr(0, kMostIdentity);
   return e;
 }
 

@@ -22,8 +22,9 @@ struct NodeEntry : NodeLoad {
   Endpoint endpoint;
   u32 version = 0;  // wire::kVersion of that node
   u32 guests = 0;
-  u32 away = 0;        // its own processes that are elsewhere
-  bool quiet = false;  // says nothing of its load
+  u32 away = 0;          // its own processes that are elsewhere
+  bool quiet = false;    // says nothing of its load
+  std::string identity;  // its fingerprint (lib/link/identity.h)
 };
 
 nlohmann::json to_json(const NodeEntry& entry);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Proof that who wrote a text knows the cluster's key.
+// Proof that who wrote a text knows a key.
 #pragma once
 
 #include <string_view>
@@ -8,6 +8,10 @@
 
 namespace omig {
 
-Mac mac_of(const ClusterKey& key, std::string_view text);  // HMAC-SHA256; compare with mac_equal
+using ClusterKey = std::array<u8, 32>;
+using Mac = std::array<u8, 32>;
+
+Mac mac_of(const ClusterKey& key, std::string_view text);  // HMAC-SHA256
+bool mac_equal(const Mac& a, const Mac& b);                // constant time
 
 }  // namespace omig

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The blocking half of peer.h: connections, handshakes, messages.
+// The blocking half of peer.h: connections, bytes, messages.
 #include "lib/link/peer.h"
 
 #include <fcntl.h>
@@ -22,10 +22,6 @@ void explain(std::string* error, std::string text) {
   if (error != nullptr) *error = std::move(text);
 }
 
-std::string ended_because() {
-  return errno == 0 ? "it closed the connection (is its cluster.key the same as ours?)" : std::strerror(errno);
-}
-
 Fd connect_within(const Endpoint& to, Patience& patience, std::string* error) {
   Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_in in = to.to_sockaddr();
@@ -46,28 +42,6 @@ Fd connect_within(const Endpoint& to, Patience& patience, std::string* error) {
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
   fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) & ~O_NONBLOCK);
   return fd;
-}
-
-bool greet_within(int fd, const ClusterKey& key, Patience& patience, std::string* error) {
-  ClientHello hello;
-  fill_random(hello.nonce.data(), hello.nonce.size());
-  ServerHello answer;
-  if (!write_until(fd, &hello, sizeof(hello), patience) || !read_until(fd, &answer, sizeof(answer), patience)) {
-    explain(error, "no handshake: " + ended_because());
-    return false;
-  }
-  if (!mac_equal(answer.mac, handshake_mac(key, "server", hello.nonce, answer.nonce))) {
-    explain(error, "no handshake: the other side does not know our cluster.key");
-    return false;
-  }
-  const Mac proof = handshake_mac(key, "client", hello.nonce, answer.nonce);
-  u8 accepted = 0;
-  if (!write_until(fd, proof.data(), proof.size(), patience) || !read_until(fd, &accepted, 1, patience) ||
-      accepted != 1) {
-    explain(error, "no handshake: " + ended_because());
-    return false;
-  }
-  return true;
 }
 
 bool send_within(int fd, const nlohmann::json& message, Patience& patience) {
@@ -120,49 +94,6 @@ Endpoint local_endpoint(int fd) {
   socklen_t length = sizeof(in);
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&in), &length) != 0) return {};
   return Endpoint::from_sockaddr(in);
-}
-
-bool greet_peer(int fd, const ClusterKey& key, milliseconds timeout, std::string* error) {
-  Patience patience(timeout);
-  return greet_within(fd, key, patience, error);
-}
-
-bool accept_peer(int fd, const ClusterKey& key, milliseconds timeout, std::string* error) {
-  Patience patience(timeout);
-  ClientHello hello;
-  if (!read_until(fd, &hello, sizeof(hello), patience)) {
-    explain(error, "no handshake: " + ended_because());
-    return false;
-  }
-  if (hello.magic != kHandshakeMagic || hello.version != kHandshakeVersion) {
-    explain(error, "no handshake: the other side does not speak our protocol");
-    return false;
-  }
-  ServerHello answer;
-  fill_random(answer.nonce.data(), answer.nonce.size());
-  answer.mac = handshake_mac(key, "server", hello.nonce, answer.nonce);
-  Mac proof{};
-  if (!write_until(fd, &answer, sizeof(answer), patience) || !read_until(fd, proof.data(), proof.size(), patience)) {
-    explain(error, "no handshake: " + ended_because());
-    return false;
-  }
-  if (!mac_equal(proof, handshake_mac(key, "client", hello.nonce, answer.nonce))) {
-    explain(error, "no handshake: the other side does not know our cluster.key");
-    return false;
-  }
-  const u8 accepted = 1;
-  return write_until(fd, &accepted, 1, patience);
-}
-
-Fd connect_peer(const Endpoint& to, const ClusterKey& key, milliseconds timeout, std::string* error) {
-  Patience patience(timeout);
-  Fd fd = connect_within(to, patience, error);
-  std::string why;
-  if (fd && !greet_within(fd.get(), key, patience, &why)) {
-    explain(error, to.text() + ": " + why);
-    return {};
-  }
-  return fd;
 }
 
 bool send_json(int fd, const nlohmann::json& message, milliseconds timeout) {

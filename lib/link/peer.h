@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Authenticated TCP between the daemons of a cluster, as blocking functions on plain descriptors.
+// Plain TCP: addresses, connections, bytes and JSON messages on descriptors. Who is at the other end, and that nobody
+// listens, is the business of identity.h and conversation.h.
 //
-// The handshake proves to both ends that the other knows the cluster's key, before anything is parsed:
-//
-//   client -> server   "OMIG", u32 handshake version, 32-byte nonce cn
-//   server -> client   32-byte nonce sn, HMAC-SHA256(key, "server" | cn | sn)
-//   client -> server   HMAC-SHA256(key, "client" | cn | sn)
-//   server -> client   one byte 1
-//
-// Fresh nonces from both ends make a recorded handshake worthless. After it: messages, each a u32 little-endian length
-// (at most kMaxMessageBytes) and that many bytes of JSON. The handshake does not encrypt.
+// A message is a u32 little-endian length (at most kMaxMessageBytes) and that many bytes of JSON.
 //
 // The functions never wait longer than their timeout (as lib/base/patience.h counts: while the machine stands still,
-// nothing is lost), whatever the descriptor's O_NONBLOCK says, and never raise SIGPIPE. homed, which waits for many
-// peers at once, uses the pure pieces below (nonce, MAC, header) with Asio.
+// nothing is lost), whatever the descriptor's O_NONBLOCK says, and never raise SIGPIPE.
 #pragma once
 
 #include <array>
@@ -35,8 +27,6 @@ namespace omig {
 using std::chrono::milliseconds;
 
 inline constexpr size_t kMaxMessageBytes = 1 << 20;
-inline constexpr u32 kHandshakeMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kHandshakeVersion = 1;         // of the handshake only; nodes compare wire::kVersion in JSON
 inline constexpr milliseconds kPeerTimeout{10'000};
 
 // Owns one descriptor.
@@ -73,27 +63,11 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
-using ClusterKey = std::array<u8, 32>;
-using Nonce = std::array<u8, 32>;
-using Mac = std::array<u8, 32>;
-
-// Reads DIR/cluster.key; nothing if it is missing, of another size, or readable by others (then *error says so).
-std::optional<ClusterKey> load_cluster_key(const std::string& state_dir, std::string* error = nullptr);
-// The same, but makes a fresh key (mode 0600) if there is none. Safe against two daemons doing it at once.
-std::optional<ClusterKey> load_or_create_cluster_key(const std::string& state_dir, std::string* error = nullptr);
-
-// Plain TCP, no handshake: CLOEXEC, TCP_NODELAY, blocking.
+// CLOEXEC, TCP_NODELAY, blocking.
 Fd connect_tcp(const Endpoint& to, milliseconds timeout, std::string* error = nullptr);
-// Plain listening socket: CLOEXEC, SO_REUSEADDR. Port 0 lets the kernel choose; local_endpoint tells.
+// CLOEXEC, SO_REUSEADDR. Port 0 lets the kernel choose; local_endpoint tells.
 Fd listen_tcp(const Endpoint& at, std::string* error = nullptr);
 Endpoint local_endpoint(int fd);
-
-// Connected and authenticated; an invalid Fd and *error otherwise.
-Fd connect_peer(const Endpoint& to, const ClusterKey& key, milliseconds timeout, std::string* error = nullptr);
-// The server's half on an accepted descriptor. False: close it.
-bool accept_peer(int fd, const ClusterKey& key, milliseconds timeout = kPeerTimeout, std::string* error = nullptr);
-// The client's half on a connected descriptor (connect_peer = connect_tcp + this).
-bool greet_peer(int fd, const ClusterKey& key, milliseconds timeout = kPeerTimeout, std::string* error = nullptr);
 
 // Exactly `bytes` or false (end of stream, error, timeout: errno is 0, the error's, ETIMEDOUT).
 bool read_exactly(int fd, void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
@@ -108,22 +82,7 @@ std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes = kMaxMessageBy
 // A question and its answer.
 std::optional<nlohmann::json> ask_json(int fd, const nlohmann::json& request, milliseconds timeout = kPeerTimeout);
 
-// The pure pieces, for those who do their own waiting.
-struct ClientHello {
-  u32 magic = kHandshakeMagic;
-  u32 version = kHandshakeVersion;
-  Nonce nonce{};
-};
-static_assert(sizeof(ClientHello) == 40);
-struct ServerHello {
-  Nonce nonce{};
-  Mac mac{};
-};
-static_assert(sizeof(ServerHello) == 64);
-
-void fill_random(void* data, size_t bytes);  // from the kernel through libcrypto; aborts if there is none
-Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server);
-bool mac_equal(const Mac& a, const Mac& b);             // constant time
+void fill_random(void* data, size_t bytes);             // from the kernel through libcrypto; aborts if there is none
 std::string frame_json(const nlohmann::json& message);  // length and text in one string; empty if too large
 std::string hex_encode(const void* data, size_t bytes);
 bool hex_decode(std::string_view text, void* data, size_t bytes);  // false unless exactly 2 * bytes hex digits

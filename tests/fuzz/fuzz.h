@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "lib/link/peer.h"
+#include "lib/link/conversation.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const omig::u8* data, size_t bytes);
 
@@ -53,7 +53,7 @@ class Bytes {
 };
 
 // A peer that says these bytes and then hangs up. More than fits into a socket's buffer is cut off.
-class Peer {
+class Peer final : public ByteSource {
  public:
   Peer(const u8* data, size_t bytes) {
     int ends[2] = {-1, -1};
@@ -64,6 +64,7 @@ class Peer {
     shutdown(theirs_.get(), SHUT_WR);
   }
   int fd() const { return ours_.get(); }
+  bool read(void* to, size_t bytes, milliseconds timeout) override { return read_exactly(fd(), to, bytes, timeout); }
 
  private:
   Fd ours_, theirs_;

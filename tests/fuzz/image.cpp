@@ -19,10 +19,10 @@ void check(const std::vector<omig::image::Vma>& vmas, size_t files) {
 
 int LLVMFuzzerTestOneInput(const omig::u8* data, size_t bytes) {
   using namespace omig;
-  const fuzz::Peer peer(data, bytes);
+  fuzz::Peer peer(data, bytes);
   image::Image image;
   image.files.resize(2);
-  if (!host::receive_image(peer.fd(), &image)) return 0;
+  if (!host::receive_image(peer, &image)) return 0;
   CLAIM(!image.threads.empty());
   check(image.vmas, image.files.size());
   check(image.home_vmas, image.files.size());

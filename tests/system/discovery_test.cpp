@@ -86,14 +86,13 @@ TEST(Discovery, NodesThatKnowTheKeyFindEachOther) {
   }
 }
 
-TEST(Discovery, RefusesAKeyThatOthersCanRead) {
+TEST(Discovery, RefusesAnIdentityThatOthersCanRead) {
   const fs::path place = fresh_directory("state");
-  std::ofstream(place / "cluster.key") << std::string(32, 'k');
-  fs::permissions(place / "cluster.key", fs::perms(0644));
+  std::ofstream(place / "identity.pem") << "whatever it says";
+  fs::permissions(place / "identity.pem", fs::perms(0644));
   const Outcome refused =
       run({.words = {build_path("tools/omdiscd"), "-n"}, .environment = {{"OMIG_DIR", place.string()}}});
-  EXPECT_EQ(refused.err, fmt::format("omdiscd: the cluster key {}/cluster.key may be read by others: chmod 600 it\n",
-                                     place.string()));
+  EXPECT_EQ(refused.err, fmt::format("omdiscd: {}/identity.pem may be read by others: chmod 600 it\n", place.string()));
   EXPECT_EQ(WEXITSTATUS(refused.status), 1);
 }
 

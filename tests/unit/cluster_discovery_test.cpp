@@ -37,7 +37,7 @@ TEST(Discovery, NoByteMayBeAnother) {
     EXPECT_FALSE(why_not(good.substr(0, i)).empty()) << i;
   }
   EXPECT_FALSE(why_not(good + "x").empty());
-  EXPECT_EQ(why_not(good, ClusterKey{1, 2, 4}), "made with another cluster.key");
+  EXPECT_EQ(why_not(good, ClusterKey{1, 2, 4}), "made by a node of another cluster");
   EXPECT_EQ(why_not(std::string(5'000, 'O')), "not of omdiscd");
 }
 

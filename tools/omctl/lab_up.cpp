@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <functional>
 
 #include "lib/base/paths.h"
+#include "lib/link/identity.h"
 #include "tools/omctl/lab_state.h"
 
 namespace omig::lab {
@@ -203,16 +203,15 @@ Lab plan(const Options& options) {
 }
 
 void make_directories(const Lab& lab) {
-  std::array<char, 32> key{};
-  fill_random(key.data(), key.size());
+  const Identity founder = new_cluster(lab.nodes.front().name());
   if (lab.mode == Mode::namespaces) make_directory(lab.common_private(), 0755);
   for (const Node& node : lab.nodes) {
     make_directory(node.state_dir, 0700);
     if (lab.mode == Mode::namespaces) make_directory(node.state_dir / "private", 0755);
-    fs::path file = node.state_dir / "cluster.key";
-    Fd fd(open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    if (!fd || write(fd.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size()))
-      throw LabError(fmt::format("cannot write {}: {}", file.string(), std::strerror(errno)));
+    std::string error;
+    const bool first = node.id == lab.nodes.front().id;
+    if (!keep_identity(node.state_dir, first ? founder : new_member(founder, node.name()), &error))
+      throw LabError(error);
   }
 }
 

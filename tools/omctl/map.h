@@ -20,6 +20,7 @@ int map_main(const cli::Words& words);
 int showmap_main(const cli::Words& words);
 int setpe_main(const cli::Words& words);
 int join_main(const cli::Words& words);
+int cluster_main(const cli::Words& words);
 int leave_main(const cli::Words& words);
 
 }  // namespace omig

@@ -26,6 +26,7 @@
 #include "lib/base/paths.h"
 #include "lib/cluster/discovery.h"
 #include "lib/cluster/map.h"
+#include "lib/link/identity.h"
 #include "tools/omctl/client.h"
 #include "tools/omctl/commands.h"
 
@@ -270,11 +271,11 @@ int omdiscd_main(const cli::Words& words) {
   if (const auto end = cli::parse(app, words)) return *end;
   try {
     std::string error;
-    const auto key = load_cluster_key(default_state_dir(), &error);
-    if (!key) throw Over(error);
+    const auto identity = load_identity(default_state_dir(), &error);
+    if (!identity) throw Over(error);
     Air air(interfaces(names), ttl);
     const Fd signals = blocked_signals();
-    Discovery discovery(air, *key);
+    Discovery discovery(air, identity->multicast);
     discovery.look_at_homed();  // what is wrong at the begin is said where it was started
     if (!foreground) go_to_the_background();
     serve(air, discovery, signals.get());

@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The pure half of peer.h: keys, nonces, MACs, text forms.
-#include <fcntl.h>
+// The pure half of peer.h, and mac.h: text forms, randomness, MACs.
 #include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
@@ -17,14 +13,6 @@
 #include "lib/link/peer.h"
 
 namespace omig {
-
-namespace {
-
-void explain(std::string* error, std::string text) {
-  if (error != nullptr) *error = std::move(text);
-}
-
-}  // namespace
 
 std::optional<Endpoint> Endpoint::parse(std::string_view text, u16 default_port) {
   Endpoint result;
@@ -83,13 +71,6 @@ Mac mac_of(const ClusterKey& key, std::string_view text) {
   return mac;
 }
 
-Mac handshake_mac(const ClusterKey& key, std::string_view who, const Nonce& client, const Nonce& server) {
-  std::string text(who);
-  text.append(reinterpret_cast<const char*>(client.data()), client.size());
-  text.append(reinterpret_cast<const char*>(server.data()), server.size());
-  return mac_of(key, text);
-}
-
 bool mac_equal(const Mac& a, const Mac& b) { return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0; }
 
 std::string frame_json(const nlohmann::json& message) {
@@ -124,53 +105,6 @@ bool hex_decode(std::string_view text, void* data, size_t bytes) {
     static_cast<u8*>(data)[i] = byte;
   }
   return true;
-}
-
-std::optional<ClusterKey> load_cluster_key(const std::string& state_dir, std::string* error) {
-  const std::string path = state_dir + "/cluster.key";
-  const Fd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!file) {
-    explain(error, "cannot open the cluster key " + path + ": " + std::strerror(errno));
-    return std::nullopt;
-  }
-  struct stat info {};
-  ClusterKey key{};
-  char extra = 0;
-  if (fstat(file.get(), &info) != 0 || (info.st_mode & 077) != 0) {
-    explain(error, "the cluster key " + path + " may be read by others: chmod 600 it");
-    return std::nullopt;
-  }
-  if (read(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size()) ||
-      read(file.get(), &extra, 1) != 0) {
-    explain(error, "the cluster key " + path + " is not 32 bytes long: copy it from another node");
-    return std::nullopt;
-  }
-  return key;
-}
-
-std::optional<ClusterKey> load_or_create_cluster_key(const std::string& state_dir, std::string* error) {
-  const std::string path = state_dir + "/cluster.key";
-  if (access(path.c_str(), F_OK) == 0) return load_cluster_key(state_dir, error);
-  // Written aside and linked into place, so that nobody ever reads half a key and the first of two writers wins.
-  const std::string aside = path + "." + std::to_string(getpid());
-  {
-    const Fd file(open(aside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-    ClusterKey key{};
-    fill_random(key.data(), key.size());
-    if (!file || write(file.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size())) {
-      explain(error, "cannot write the cluster key " + path + ": " + std::strerror(errno));
-      unlink(aside.c_str());
-      return std::nullopt;
-    }
-  }
-  const int linked = link(aside.c_str(), path.c_str());
-  const int code = errno;
-  unlink(aside.c_str());
-  if (linked != 0 && code != EEXIST) {
-    explain(error, "cannot create the cluster key " + path + ": " + std::strerror(code));
-    return std::nullopt;
-  }
-  return load_cluster_key(state_dir, error);
 }
 
 }  // namespace omig

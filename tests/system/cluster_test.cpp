@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who belongs to a cluster: nodes come in by token and are thrown out, while programs are away; and who only listens on
+// the network between two nodes sees nothing of what travels.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/system/membership.h"
+
+namespace omig::test {
+
+namespace {
+
+constexpr const char* kNamespaces =
+    "needs nodes with a network of their own: the lab has no namespaces here (not root)";
+
+nlohmann::json asked(Lab& lab, int node, std::vector<std::string> words) {
+  words.push_back("--json");
+  return nlohmann::json::parse(lab.omctl(node, words).out, nullptr, false);
+}
+
+// Waits until a process is there, as its home says.
+std::string where_at_last(Lab& lab, int home, const std::string& pid, const std::string& node) {
+  std::string at;
+  const auto end = Clock::now() + std::chrono::seconds(60);
+  while ((at = lab.omctl(home, {"where", pid}).out) != node + "\n" && Clock::now() < end) poll(nullptr, 0, 20);
+  return at;
+}
+
+// A node whose homed was started alone, with an identity of its own: as on a machine where omig was just installed.
+class Stranger {
+ public:
+  Stranger(Lab& lab, int node) {
+    const std::string address = address_of(lab, node);
+    lab.kill_homed(node);
+    for (const char* file : {"identity.pem", "authority.pem", "membership.json"})
+      fs::remove(lab.state_dir(node) / file);
+    daemon_ = std::make_unique<Child>(
+        Command{.words = lab.on_node(
+                    node, {"env", "-u", "LD_PRELOAD", build_path("homed/homed"), "--foreground", "--state-dir",
+                           lab.state_dir(node), "--name", fmt::format("node{}", node), "--id", std::to_string(node),
+                           "--listen", address, "--speed", "1", "--no-balance"})},
+        fresh_directory("stranger"));
+    until_seen(lab, node, {{node, fmt::format("node{}", node)}});
+  }
+
+ private:
+  std::unique_ptr<Child> daemon_;
+};
+
+TEST(Cluster, ATokenBringsANodeInOnce) {
+  Lab lab(3);
+  if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
+  const std::string founder = address_of(lab, 1);
+  const Stranger third(lab, 3);
+  const Outcome uninvited = lab.omctl(3, {"join", founder});
+  EXPECT_FALSE(uninvited.succeeded());
+  EXPECT_TRUE(contains(uninvited.err, "omctl cluster invite")) << uninvited.err;
+  EXPECT_TRUE(contains(lab.omctl(2, {"cluster", "invite"}).err, "only node1 can")) << "node2 is not the founder";
+  const std::string token = asked(lab, 1, {"cluster", "invite"}).value("token", "");
+  // Who would answer in the founder's place is not believed: this token is for another cluster.
+  std::string forged = token;
+  forged[forged.size() - 40] = forged[forged.size() - 40] == '0' ? '1' : '0';
+  const Outcome elsewhere = lab.omctl(3, {"join", forged});
+  EXPECT_TRUE(contains(elsewhere.err, "not of the cluster that the token is for")) << elsewhere.err;
+  const Outcome joined = lab.omctl(3, {"join", token});
+  EXPECT_TRUE(joined.succeeded()) << joined.err;
+  const Nodes all = {{1, "node1"}, {2, "node2"}, {3, "node3"}};
+  for (int node = 1; node <= 3; ++node) until_seen(lab, node, all);
+  EXPECT_EQ(asked(lab, 3, {"cluster", "status"}).value("founder", ""), "node1");
+  EXPECT_FALSE(asked(lab, 3, {"cluster", "status"}).value("authority", true));
+  Away job(lab, 1, 3);
+  EXPECT_EQ(lab.omctl(1, {"where", job.pid()}).out, "node3\n");
+  // Not twice, and not while others rely on who it is.
+  const Stranger second(lab, 2);
+  const Outcome again = lab.omctl(2, {"join", token});
+  EXPECT_FALSE(again.succeeded());
+  EXPECT_TRUE(contains(again.err, "does not know this token")) << again.err;
+  const std::string foreign = asked(lab, 2, {"cluster", "invite"}).value("token", "");
+  const Outcome leaves = lab.omctl(1, {"join", foreign});
+  EXPECT_TRUE(contains(leaves.err, fmt::format("process {} is on node3", job.pid()))) << leaves.err;
+  EXPECT_EQ(lab.omctl(1, {"where", job.pid()}).out, "node3\n");
+  job.ends_well();
+}
+
+TEST(Cluster, ARevokedNodeIsOutAtOnce) {
+  Lab lab(3);
+  if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
+  const std::string identity = asked(lab, 3, {"cluster", "status"}).value("identity", "");
+  Away there(lab, 1, 3), from_there(lab, 3, 2);
+  const Outcome refused = lab.omctl(2, {"cluster", "revoke", "node3"});
+  EXPECT_TRUE(contains(refused.err, "only node1 can")) << refused.err;
+  const Outcome revoked = lab.omctl(1, {"cluster", "revoke", "node3"});
+  EXPECT_TRUE(revoked.succeeded()) << revoked.err;
+  EXPECT_EQ(where_at_last(lab, 1, there.pid(), "node1"), "node1\n");
+  EXPECT_EQ(where_at_last(lab, 3, from_there.pid(), "node3"), "node3\n");
+  const Nodes left = {{1, "node1"}, {2, "node2"}};
+  for (int node = 1; node <= 2; ++node) until_seen(lab, node, left);
+  const auto knows = [&] { return asked(lab, 2, {"cluster", "status"}).at("revoked"); };
+  EXPECT_EQ(knows(), nlohmann::json::array({identity}));
+  EXPECT_FALSE(lab.omctl(1, {"migrate", there.pid(), "node3"}).succeeded());
+  EXPECT_FALSE(lab.omctl(3, {"migrate", from_there.pid(), "node2"}).succeeded());
+  EXPECT_FALSE(lab.omctl(3, {"join", address_of(lab, 2)}).succeeded());
+  EXPECT_TRUE(fs::exists(lab.state_dir(2) / "revoked.json")) << "what is revoked must outlive homed";
+  EXPECT_EQ(seen(lab, 2), left);
+  there.ends_well();
+  from_there.ends_well();
+}
+
+}  // namespace
+
+}  // namespace omig::test
