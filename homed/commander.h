@@ -5,13 +5,13 @@
 #include <optional>
 
 #include "homed/stream.h"
-#include "lib/wire/link.h"
+#include "lib/link/sealed.h"
 
 namespace omig {
 
 struct HostAddress {
   Endpoint at;
-  std::array<u8, wire::kTokenBytes> token{};
+  Token token{};
 };
 
 inline constexpr milliseconds kMoveTimeout{

@@ -306,7 +306,7 @@ class Arriving {
     options_.node.copy(running.node, sizeof running.node - 1);
     wire::Reply reply;
     std::vector<u8> ignored;
-    const int lead = links.front().fd.get();
+    SealedLink& lead = links.front().link;
     // No time-out here: as soon as `running` is sent the deputy may commit, and then giving up would lose the program.
     // It answers or its link ends (keepalive sees to that if its node is gone); only these two tell what happened.
     if (!send_frame(lead, wire::Type::running, 1, &running, sizeof running) ||

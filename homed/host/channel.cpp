@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/crypto.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -37,7 +36,7 @@ void set_keepalive(int fd) {
 
 }  // namespace
 
-Doorway::Doorway(std::array<u8, 4> address, const Token& token, std::function<void(Fd)> on_commander)
+Doorway::Doorway(std::array<u8, 4> address, const Token& token, OnCommander on_commander)
     : token_(token), on_commander_(std::move(on_commander)) {
   std::string error;
   listener_ = listen_tcp(Endpoint{address, 0}, &error);
@@ -78,27 +77,35 @@ void Doorway::accept_loop() {
   }
 }
 
-bool Doorway::knows_token(int fd, wire::Hello* hello) {
-  const bool known = read_exactly(fd, hello, sizeof *hello, kHello) && hello->magic == wire::kMagic &&
-                     hello->version == wire::kVersion && CRYPTO_memcmp(hello->token, token_.data(), token_.size()) == 0;
-  // Before it is closed, or its number would be another one's.
+// No link: it does not know the token, or this is a link that there was before.
+SealedLink Doorway::welcome(Fd fd, wire::Hello* hello, std::vector<u8>* first) {
+  const int number = fd.get();
+  const bool plausible = read_exactly(number, hello, sizeof *hello, kHello) && hello->magic == wire::kMagic &&
+                         hello->version == wire::kVersion && hello->extra_bytes <= wire::kMaxRecord;
+  SealedLink link;
+  if (plausible) link = SealedLink::answer(fd, token_, *hello, first, kHello);
   const std::lock_guard lock(mutex_);
-  strangers_.remove(fd);
-  return known;
+  strangers_.remove(number);  // before it is closed, or its number would be another one's
+  std::array<u8, wire::kNonceBytes> nonce;
+  std::copy_n(hello->nonce, nonce.size(), nonce.begin());
+  if (link && !nonces_.insert(nonce).second) link.reset();
+  return link;
 }
 
 void Doorway::greet(Fd fd) {
   Arrival arrival;
   wire::Hello& hello = arrival.hello;
-  if (!knows_token(fd.get(), &hello)) return;
+  std::vector<u8> first;
+  arrival.link = welcome(std::move(fd), &hello, &first);
+  if (!arrival.link) return;
   if (hello.role == wire::Role::commander) {
-    on_commander_(std::move(fd));
+    on_commander_(std::move(arrival.link), std::string(first.begin(), first.end()));
     return;
   }
   void* extra = hello.role == wire::Role::thread ? static_cast<void*>(&arrival.thread) : &arrival.process;
   const size_t expected = hello.role == wire::Role::thread ? sizeof arrival.thread : sizeof arrival.process;
-  if (hello.extra_bytes != expected || !read_exactly(fd.get(), extra, expected, kHello)) return;
-  arrival.fd = std::move(fd);
+  if (first.size() != expected) return;
+  memcpy(extra, first.data(), expected);
   const std::lock_guard lock(mutex_);
   waiting_.push_back(std::move(arrival));
   changed_.notify_all();
@@ -121,104 +128,53 @@ std::optional<Arrival> Doorway::wait(wire::Role role, i32 pid, i32 tid, millisec
   return arrival;
 }
 
-bool send_bytes(int fd, const void* data, size_t bytes) {
-  const u8* p = static_cast<const u8*>(data);
-  while (bytes > 0) {
-    const ssize_t sent = send(fd, p, bytes, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return false;
-    p += sent;
-    bytes -= static_cast<size_t>(sent);
-  }
-  return true;
-}
-
-bool receive_bytes(int fd, void* data, size_t bytes) {
-  u8* p = static_cast<u8*>(data);
-  while (bytes > 0) {
-    const ssize_t got = recv(fd, p, bytes, MSG_WAITALL);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    p += got;
-    bytes -= static_cast<size_t>(got);
-  }
-  return true;
-}
-
-bool send_frame(int fd, wire::Type type, u64 seq, const void* body, size_t bytes) {
+bool send_frame(SealedLink& link, wire::Type type, u64 seq, const void* body, size_t bytes) {
   std::vector<u8> message(sizeof(wire::Frame) + bytes);
   const wire::Frame frame{type, static_cast<u32>(bytes), seq};
   memcpy(message.data(), &frame, sizeof frame);
   if (bytes > 0) memcpy(message.data() + sizeof frame, body, bytes);
-  return send_bytes(fd, message.data(), message.size());
+  return link.send(message.data(), message.size());
 }
 
 namespace {
 
-struct ReplyHead {
-  wire::Frame frame;
-  wire::Reply reply;
-};
-static_assert(sizeof(ReplyHead) == sizeof(wire::Frame) + sizeof(wire::Reply));
-
-// Reads a reply's head and, since small replies arrive in one piece, what comes with it, up to `most` bytes. Returns
-// how much that was; 0: link broken or out of step.
-size_t receive_head(int fd, u64 seq, u8* buffer, size_t most, ReplyHead* head) {
-  size_t have = 0;
-  while (have < sizeof *head) {
-    const ssize_t got = recv(fd, buffer + have, most - have, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return 0;
-    have += static_cast<size_t>(got);
-  }
-  memcpy(head, buffer, sizeof *head);
-  const bool in_step =
-      head->frame.type == wire::Type::reply && head->frame.seq == seq && head->frame.bytes <= wire::kMaxFrame &&
-      head->reply.out_bytes + sizeof(wire::Reply) == head->frame.bytes && have - sizeof *head <= head->reply.out_bytes;
-  if (in_step) return have;
+// False: link broken or out of step.
+bool receive_head(SealedLink& link, u64 seq, wire::Reply* reply) {
+  struct {
+    wire::Frame frame;
+    wire::Reply reply;
+  } head;
+  static_assert(sizeof head == sizeof(wire::Frame) + sizeof(wire::Reply));
+  if (!link.receive(&head, sizeof head)) return false;
+  *reply = head.reply;
+  const bool in_step = head.frame.type == wire::Type::reply && head.frame.seq == seq &&
+                       head.frame.bytes <= wire::kMaxFrame &&
+                       head.reply.out_bytes + sizeof(wire::Reply) == head.frame.bytes;
+  if (in_step) return true;
   fmt::print(stderr, "omig-host: a deputy answers out of step: type {} seq {} for {}\n",
-             static_cast<u32>(head->frame.type), head->frame.seq, seq);
-  return 0;
+             static_cast<u32>(head.frame.type), head.frame.seq, seq);
+  return false;
 }
 
-constexpr size_t kFirstRead = 4096;
+constexpr size_t kFirstRoom = 4096;
 
 }  // namespace
 
-bool ReplyStream::begin(int fd, u64 seq, wire::Reply* reply) {
-  fd_ = fd;
-  if (buffer_.empty()) buffer_.resize(kFirstRead);
-  ReplyHead head;
-  at_ = sizeof head;
-  end_ = receive_head(fd, seq, buffer_.data(), kFirstRead, &head);
-  if (end_ == 0) return false;
-  *reply = head.reply;
-  left_ = head.reply.out_bytes;
+bool ReplyStream::begin(SealedLink& link, u64 seq, wire::Reply* reply) {
+  link_ = &link;
+  if (buffer_.empty()) buffer_.resize(kFirstRoom);
+  left_ = 0;
+  if (!receive_head(link, seq, reply)) return false;
+  left_ = reply->out_bytes;
   return true;
 }
 
 const u8* ReplyStream::take(u64 bytes) {
   if (bytes > left_) return nullptr;
-  const size_t here = end_ - at_;
-  if (here < bytes) {
-    if (buffer_.size() < bytes) {
-      syscalls::Bytes larger(kMostAtOnce);
-      memcpy(larger.data(), buffer_.data() + at_, here);
-      buffer_.swap(larger);
-    } else {
-      memmove(buffer_.data(), buffer_.data() + at_, here);
-    }
-    at_ = 0;
-    end_ = bytes;
-    if (!receive_bytes(fd_, buffer_.data() + here, bytes - here)) {
-      end_ = here;
-      return nullptr;
-    }
-  }
-  const u8* taken = buffer_.data() + at_;
-  at_ += bytes;
+  if (buffer_.size() < bytes) buffer_.resize(kMostAtOnce);
+  if (!link_->receive(buffer_.data(), bytes)) return nullptr;
   left_ -= bytes;
-  return taken;
+  return buffer_.data();
 }
 
 bool ReplyStream::finish() {
@@ -228,25 +184,20 @@ bool ReplyStream::finish() {
   return true;
 }
 
-bool receive_reply(int fd, u64 seq, wire::Reply* reply, std::vector<u8>* output, bool more_follow) {
-  u8 buffer[kFirstRead];
-  ReplyHead head;
-  const size_t have = receive_head(fd, seq, buffer, more_follow ? sizeof head : sizeof buffer, &head);
-  if (have == 0) return false;
-  *reply = head.reply;
-  output->resize(head.reply.out_bytes);
-  const size_t early = have - sizeof head;
-  std::copy_n(buffer + sizeof head, early, output->begin());  // of nothing, too: an empty vector has no data()
-  return receive_bytes(fd, output->data() + early, output->size() - early);
+bool receive_reply(SealedLink& link, u64 seq, wire::Reply* reply, std::vector<u8>* output) {
+  if (!receive_head(link, seq, reply)) return false;
+  output->resize(reply->out_bytes);
+  return link.receive(output->data(), output->size());
 }
 
-bool receive_reply_within(int fd, u64 seq, wire::Reply* reply, milliseconds timeout) {
-  pollfd waiting{fd, POLLIN, 0};
+bool receive_reply_within(SealedLink& link, u64 seq, wire::Reply* reply, milliseconds timeout) {
+  pollfd waiting{link.get(), POLLIN, 0};
   Patience patience(timeout);
-  if (!patience.until([&](milliseconds slice) { return poll(&waiting, 1, static_cast<int>(slice.count())) == 1; }))
+  if (!link.has_input() &&
+      !patience.until([&](milliseconds slice) { return poll(&waiting, 1, static_cast<int>(slice.count())) == 1; }))
     return false;
   std::vector<u8> ignored;
-  return receive_reply(fd, seq, reply, &ignored);
+  return receive_reply(link, seq, reply, &ignored);
 }
 
 }  // namespace omig::host

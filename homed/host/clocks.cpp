@@ -200,7 +200,7 @@ std::vector<u8> Visit::close_account(Guest& guest, const image::CpuTime& here) {
 
 void Visit::close_account(GuestThread& on) {
   const std::vector<u8> body = close_account(*on.guest, process_cpu(on.guest->pid));
-  if (!body.empty()) send_frame(on.link.get(), wire::Type::account, ++on.seq, body.data(), body.size());
+  if (!body.empty()) send_frame(on.link, wire::Type::account, ++on.seq, body.data(), body.size());
 }
 
 }  // namespace omig::host

@@ -8,10 +8,23 @@
 
 namespace omig::host {
 
-void Visit::commander(Fd fd) {
-  for (;;) {
-    const auto order = recv_json(fd.get(), 64 * 1024, milliseconds(24 * 3600 * 1000));
-    if (!order) return;
+namespace {
+
+// As the messages of peer.h. False: the link is broken, or it is none.
+bool receive_message(SealedLink& link, std::string* text) {
+  u32 bytes = 0;
+  if (!link.receive(&bytes, sizeof bytes) || bytes == 0 || bytes > wire::kMaxRecord) return false;
+  text->resize(bytes);
+  return link.receive(text->data(), bytes);
+}
+
+}  // namespace
+
+void Visit::commander(SealedLink link, std::string text) {
+  for (;; text.clear()) {
+    if (text.empty() && !receive_message(link, &text)) return;
+    const auto order = nlohmann::json::parse(text, nullptr, false);
+    if (!order.is_object()) return;
     // Counted until it is answered: the order may be what sends the last guest away, and the host must not end before
     // whoever gave it has heard so.
     struct Counted {
@@ -21,11 +34,12 @@ void Visit::commander(Fd fd) {
     } counted(orders_);
     nlohmann::json reply;
     try {
-      reply = obey(*order);
+      reply = obey(order);
     } catch (const nlohmann::json::exception& error) {
       reply = {{"ok", false}, {"reason", fmt::format("malformed order: {}", error.what())}};
     }
-    if (!send_json(fd.get(), reply)) return;
+    const std::string frame = frame_json(reply);
+    if (frame.empty() || !link.send(frame.data(), frame.size())) return;
   }
 }
 

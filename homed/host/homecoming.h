@@ -59,12 +59,12 @@ class Homecoming {
     std::map<GuestThread*, u64> seqs;
     for (auto& [tid, t] : by_home_tid_) {
       const u64 seq = seqs[t.get()] = ++t->seq;
-      send_frame(t->link.get(), wire::Type::go, seq, &image_.header.actions[wire::kAbortSignal - 1],
+      send_frame(t->link, wire::Type::go, seq, &image_.header.actions[wire::kAbortSignal - 1],
                  sizeof(wire::KernelSigaction));
     }
     for (auto& [t, seq] : seqs) {
       wire::Reply reply;
-      receive_reply_within(t->link.get(), seq, &reply, kQuick);
+      receive_reply_within(t->link, seq, &reply, kQuick);
     }
   }
 
@@ -117,7 +117,7 @@ class Homecoming {
     static_assert(sizeof frame + sizeof address <= kPageHeadroom);
     memcpy(head, &frame, sizeof frame);
     memcpy(head + sizeof frame, &address, sizeof address);
-    return send_bytes(lead_->link.get(), head, sizeof frame + sizeof address + bytes.size());
+    return lead_->link.send(head, sizeof frame + sizeof address + bytes.size());
   }
 
   bool edit(std::string* reason) {
@@ -314,12 +314,12 @@ class Homecoming {
       memcpy(body.data(), &state, sizeof state);
       memcpy(body.data() + sizeof state, frame.data(), frame.size());
       const u64 seq = seqs[t.get()] = ++t->seq;
-      if (!send_frame(t->link.get(), wire::Type::resume_state, seq, body.data(), body.size())) return broken(reason);
+      if (!send_frame(t->link, wire::Type::resume_state, seq, body.data(), body.size())) return broken(reason);
     }
     for (auto& [t, seq] : seqs) {
       wire::Reply reply;
       std::vector<u8> ignored;
-      if (!receive_reply(t->link.get(), seq, &reply, &ignored)) return broken(reason);
+      if (!receive_reply(t->link, seq, &reply, &ignored)) return broken(reason);
       if (reply.ret < 0) return failed(reason, "thread state", reply.ret);
     }
     return true;

@@ -230,12 +230,12 @@ void Visit::discard_home_memory() {
     if (unanswered) described.flags |= wire::kCallUnanswered;
     memcpy(body, &described, sizeof described);
     seqs.push_back(t.seq);
-    if (!send_bytes(t.link.get(), call.message.data(), call.message.size())) break;
+    if (!t.link.send(call.message.data(), call.message.size())) break;
   }
   for (const u64 seq : seqs) {
     wire::Reply reply;
     std::vector<u8> ignored;
-    if (unanswered || !receive_reply(t.link.get(), seq, &reply, &ignored, true)) return;
+    if (unanswered || !receive_reply(t.link, seq, &reply, &ignored)) return;
   }
 }
 
@@ -372,12 +372,12 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
       memcpy(relink.token, conversation.token.data(), sizeof relink.token);
       to.node.copy(relink.node, sizeof relink.node - 1);
       const u64 seq = seqs[t.get()] = ++t->seq;
-      send_frame(t->link.get(), wire::Type::relink, seq, &relink, sizeof relink);
+      send_frame(t->link, wire::Type::relink, seq, &relink, sizeof relink);
     }
     for (auto& [t, seq] : seqs) {
       wire::Reply reply;
       std::vector<u8> ignored;
-      if (receive_reply(t->link.get(), seq, &reply, &ignored)) {  // it stays: the new host did not say `running`
+      if (receive_reply(t->link, seq, &reply, &ignored)) {  // it stays: the new host did not say `running`
         moved = false;
         report.reason = fmt::format("{} did not take over: {}", to.node, strerror(static_cast<int>(-reply.ret)));
       }

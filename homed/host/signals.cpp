@@ -90,7 +90,7 @@ bool decode_siginfo(siginfo_t* info) {
 
 bool Visit::ear_frame(Guest& guest, wire::Type type, u64 seq, const void* body, size_t bytes) {
   const std::lock_guard lock(guest.ear_mutex);
-  return send_frame(guest.ear.get(), type, seq, body, bytes);
+  return send_frame(guest.ear, type, seq, body, bytes);
 }
 
 void Visit::start_ear(std::shared_ptr<Guest> guest) {
@@ -104,21 +104,20 @@ void Visit::start_ear(std::shared_ptr<Guest> guest) {
 // Reads what the ear says until the link ends, which means that the deputy is gone, became another program by exec, or
 // went home.
 void Visit::ear_loop(std::shared_ptr<Guest> guest) {
-  const int fd = guest->ear.get();
+  SealedLink& ear = guest->ear;
   for (;;) {
     wire::Frame frame;
-    if (!receive_bytes(fd, &frame, sizeof frame)) break;
+    if (!ear.receive(&frame, sizeof frame)) break;
     if (frame.type == wire::Type::signal && frame.bytes == sizeof(siginfo_t)) {
       std::vector<siginfo_t> together(1);
       u64 last = frame.seq;
-      if (!receive_bytes(fd, together.data(), sizeof(siginfo_t))) break;
+      if (!ear.receive(together.data(), sizeof(siginfo_t))) break;
       struct {
         wire::Frame frame;
         siginfo_t info;
       } next;
-      while (recv(fd, &next, sizeof next, MSG_PEEK | MSG_DONTWAIT) == sizeof next &&
-             next.frame.type == wire::Type::signal) {
-        if (!receive_bytes(fd, &next, sizeof next)) break;
+      while (ear.peek(&next, sizeof next) && next.frame.type == wire::Type::signal) {
+        if (!ear.receive(&next, sizeof next)) break;
         together.push_back(next.info);
         last = next.frame.seq;
       }
@@ -128,14 +127,14 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
       signals_came_.notify_all();
     } else if (frame.type == wire::Type::directed && frame.bytes == sizeof(wire::Directed)) {
       wire::Directed directed;
-      if (!receive_bytes(fd, &directed, sizeof directed)) break;
+      if (!ear.receive(&directed, sizeof directed)) break;
       siginfo_t info;
       static_assert(sizeof info == sizeof directed.info);
       memcpy(&info, directed.info, sizeof info);
       if (const auto t = thread_in_slot(*guest, directed.slot)) deliver_thread(*t, info);
     } else if (frame.type == wire::Type::reply && frame.bytes == sizeof(wire::Reply)) {
       wire::Reply reply;
-      if (!receive_bytes(fd, &reply, sizeof reply)) break;
+      if (!ear.receive(&reply, sizeof reply)) break;
       const std::lock_guard lock(mutex_);
       if (frame.seq == guest->stop_seq && reply.ret == 0) {  // home's process did not stop, so this one must not either
         guest->stop_seq = 0;

@@ -42,7 +42,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
       if (threads_of(*t->guest).size() == 1) close_account(*t);
       // Whoever joins this thread must not find it alive at home: its link ends with it.
       begin_call(*t, false);
-      send_frame(t->link.get(), wire::Type::exit_thread, ++t->seq, &status, sizeof status);
+      send_frame(t->link, wire::Type::exit_thread, ++t->seq, &status, sizeof status);
       pollfd end{t->link.get(), POLLRDHUP, 0};
       poll(&end, 1, 1000);
       end_call(*t);
@@ -56,7 +56,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
         t->guest->ending = t->guest->parted = true;
       }
       close_account(*t);
-      send_frame(t->link.get(), wire::Type::exit_group, ++t->seq, &status, sizeof status);
+      send_frame(t->link, wire::Type::exit_group, ++t->seq, &status, sizeof status);
       kill(t->guest->pid, SIGKILL);
       return true;
     }
@@ -142,8 +142,8 @@ bool Visit::special_exec(const std::shared_ptr<GuestThread>& t, const seccomp_no
   begin_call(*t, false);
   wire::Reply reply;
   std::vector<u8> output;
-  if (!send_frame(t->link.get(), wire::Type::exec, t->call_seq, body.data(), body.size()) ||
-      !receive_reply(t->link.get(), t->call_seq, &reply, &output)) {
+  if (!send_frame(t->link, wire::Type::exec, t->call_seq, body.data(), body.size()) ||
+      !receive_reply(t->link, t->call_seq, &reply, &output)) {
     deputy_gone(*t->guest);  // it is the new program now: success
     return true;
   }
@@ -458,12 +458,12 @@ void Visit::birth_job(std::shared_ptr<GuestThread> t, u64 nr, std::array<u64, 6>
   std::vector<u8> output;
   bool linked = false;
   if (thread) {
-    linked = send_frame(t->link.get(), wire::Type::new_thread, t->call_seq) &&
-             receive_reply(t->link.get(), t->call_seq, &reply, &output);
+    linked = send_frame(t->link, wire::Type::new_thread, t->call_seq) &&
+             receive_reply(t->link, t->call_seq, &reply, &output);
   } else {
     const wire::Fork fork{(flags & 0xff) | (flags & CLONE_PARENT)};
-    linked = send_frame(t->link.get(), wire::Type::fork, t->call_seq, &fork, sizeof fork) &&
-             receive_reply(t->link.get(), t->call_seq, &reply, &output);
+    linked = send_frame(t->link, wire::Type::fork, t->call_seq, &fork, sizeof fork) &&
+             receive_reply(t->link, t->call_seq, &reply, &output);
   }
   end_call(*t);
   if (!linked) {

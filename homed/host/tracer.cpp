@@ -53,7 +53,8 @@ Visit::Visit(VisitOptions options, Cell cell, const EngineHead& head)
       cell_(std::move(cell)),
       head_(head),
       tracer_id_(std::this_thread::get_id()),
-      door_(options_.address, options_.token, [this](Fd fd) { commander(std::move(fd)); }) {
+      door_(options_.address, options_.token,
+            [this](SealedLink link, std::string first) { commander(std::move(link), std::move(first)); }) {
   sigset_t child;
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
@@ -120,7 +121,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->ear_tid = ear.hello.tid;
   guest->guard_first = ear.hello.guard_first;
   guest->guard_last = ear.hello.guard_last;
-  guest->ear = std::move(ear.fd);
+  guest->ear = std::move(ear.link);
   guest->home_uid = options_.home_uid;
   guest->job = options_.job;
   guest->command = image.threads.front().name;
@@ -131,7 +132,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
     t->guest = guest;
     t->slot = links[i].hello.slot;
     t->seq = first_seq();
-    t->link = std::move(links[i].fd);
+    t->link = std::move(links[i].link);
     t->status = Fd(open_status(guest->pid, t->tid));
     t->restart_at_home = image.threads[i].restart_at_home != 0;
     t->cut = {image.threads[i].cut_short, image.threads[i].done_bytes};
@@ -349,7 +350,7 @@ void Visit::drop_birth(GuestThread& t, user_regs_struct* regs) {
   if (!birth->thread) give_back_arguments(regs, birth->original_args);
   set_registers(t.tid, *regs);
   const u64 status = 0;
-  send_frame(birth->link->fd.get(), birth->thread ? wire::Type::exit_thread : wire::Type::exit_group, first_seq() + 1,
+  send_frame(birth->link->link, birth->thread ? wire::Type::exit_thread : wire::Type::exit_group, first_seq() + 1,
              &status, sizeof status);
   birth->born->set_value(false);
 }
@@ -400,7 +401,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   auto t = std::make_shared<GuestThread>();
   t->tid = child;
   t->home_tid = birth->home_tid;
-  t->link = std::move(birth->link->fd);
+  t->link = std::move(birth->link->link);
   t->slot = birth->link->hello.slot;
   t->seq = first_seq();
   // Its first stop may have been reported before this event.
@@ -431,7 +432,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn = std::make_shared<Guest>(options_.state_dir);
       newborn->home_pid = birth->home_tid;
       newborn->pid = child;
-      newborn->ear = std::move(birth->ear->fd);
+      newborn->ear = std::move(birth->ear->link);
       newborn->ear_tid = birth->ear->hello.tid;
       newborn->guard_first = birth->ear->hello.guard_first;
       newborn->guard_last = birth->ear->hello.guard_last;

@@ -62,7 +62,7 @@ struct GuestThread {
   i32 home_tid = 0;
   std::shared_ptr<Guest> guest;  // owned: a worker may still hold this thread when its guest is long gone
   u32 slot = 0;
-  Fd link;
+  SealedLink link;
   Fd status;  // /proc/.../status, for the masks
   u64 seq = 0;
 
@@ -121,7 +121,7 @@ struct Guest {
   pid_t pid = 0;  // here
   std::map<pid_t, std::shared_ptr<GuestThread>> threads;
   std::vector<std::shared_ptr<GuestThread>> ended;  // kept for their links, until the deputy has closed its ends
-  Fd ear;
+  SealedLink ear;
   std::mutex ear_mutex;  // writes to the ear's link
   u64 ear_excluded = 0;
   u64 ear_seq = 0;
@@ -319,7 +319,7 @@ class Visit {
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen
 
   // commander.cpp
-  void commander(Fd fd);
+  void commander(SealedLink link, std::string text);
   nlohmann::json obey(const nlohmann::json& order);
 
   // Sequence numbers of different visits must differ: a deputy remembers the last one it was told to abort.

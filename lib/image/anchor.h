@@ -23,7 +23,7 @@ inline constexpr u32 kMaxSlots = 1024;          // threads of one process that m
 inline constexpr u64 kPinsAddress = kSlotsAddress + (kMaxSlots + 1) * kSlotWindow;
 inline constexpr u64 kPinsBytes = 1ull << 38;
 inline constexpr u64 kEngineEnd = kPinsAddress + kPinsBytes;
-inline constexpr u64 kSlotMapped = 0x20000;  // bytes of a slot that are mapped at first: block, frame, stack
+inline constexpr u64 kSlotMapped = 0x43000;  // bytes of a slot that are mapped at first: block, frame, stack, records
 inline constexpr u64 kAnchorMagic = 0x726f68636e61474f;
 
 enum class Where : u32 {

@@ -15,9 +15,28 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 8;
+inline constexpr u32 kVersion = 9;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
+
+// Everything on a link but its hello travels in sealed records:
+//
+//   u32 length (of the plain bytes, 1 to kMaxRecord), the bytes encrypted, kTagBytes of tag
+//
+// by AES-128-GCM or, where the deputy's processor has no instructions for it, ChaCha20-Poly1305 (RFC 8439). Each
+// direction has a key of its own, so nothing can be sent back; the nonce is the record's number (4 zero bytes, u64), so
+// nothing can be repeated, left out or put elsewhere; what is not as it was sent ends the link. The length is
+// authenticated, and by a link's first record its hello is as well. Who opens a link speaks first: that record shows
+// that it knows the token.
+//
+// Keys: the first 64 bytes of ChaCha20's key stream with the token as key and the hello's nonce, counter 0: 32 for what
+// goes to the host, 32 for what comes from it. The host takes a nonce only once. After kRecordsPerKey records of a
+// direction its key is replaced by the first 32 bytes of the key stream of the old one with a nonce of twelve 0xff.
+// AES takes the first 16 bytes of a key.
+enum class Cipher : u32 { aes128_gcm = 1, chacha20_poly1305 = 2 };
+inline constexpr u32 kNonceBytes = 12, kTagBytes = 16, kKeyBytes = 32;
+inline constexpr u32 kMaxRecord = 1u << 16;
+inline constexpr u64 kRecordsPerKey = 1ull << 22;
 
 // Who opens a link, in its first bytes.
 enum class Role : u32 {
@@ -31,14 +50,16 @@ struct Hello {
   u32 version = kVersion;
   Role role = Role::thread;
   u32 slot = 0;
-  u8 token[kTokenBytes] = {};
+  u8 nonce[kNonceBytes] = {};
+  Cipher cipher = Cipher::aes128_gcm;
   i32 pid = 0;
   i32 tid = 0;
-  u32 extra_bytes = 0;  // how many bytes follow: ThreadExtra for a thread, ProcessExtra for an ear
+  u32 extra_bytes = 0;  // how many bytes the first record has: a ThreadExtra, a ProcessExtra, a commander's first order
   u32 guard_first = 0;  // the engine's own descriptors at home lie in [guard_first, guard_last]: the host keeps the
   u32 guard_last = 0;   // program's close_range and friends away from them
   u32 reserved = 0;
 };
+static_assert(sizeof(Hello) == 56);
 
 // What only the thread itself can read about itself.
 struct ThreadExtra {

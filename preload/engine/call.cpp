@@ -184,7 +184,7 @@ long answer(SlotBlock& b, const wire::Call& call, const Layout& l, u64 seq, i64 
   } head{{wire::Type::reply, static_cast<u32>(sizeof(wire::Reply) + out_bytes), seq},
          {ret, static_cast<u32>(out_bytes), flags, signals_before(b), 0}};
   l.vectors[0] = {&head, sizeof head};
-  return send_all(b.link_fd - 1, l.vectors, parts);
+  return send_all(b, l.vectors, parts);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace omig::engine {
 namespace {
 
 constexpr i64 kArrivalSeconds = 10;
+constexpr u64 kSetFs = 0x1002, kGetFs = 0x1003;  // arch_prctl
 enum Registration : u32 { kRseq = 1, kRobust = 2, kClearTid = 4 };
 
 struct Altstack {
@@ -78,7 +79,7 @@ bool wait_for_arrivals() {
 }
 
 // The ear and its link, before the leader's own link: the host needs the signal actions to restore the guest.
-bool set_up_ear() {
+bool set_up_ear(SlotBlock& b) {
   Private& st = state();
   wire::ProcessExtra extra;
   fill_extra(&extra);
@@ -92,7 +93,8 @@ bool set_up_ear() {
   unlock();
   if (!good) return false;
   const i32 tid = static_cast<i32>(load(&st.ear_tid));
-  if (open_link(&st.ear_fd, present_host(), wire::Role::ear, kEarSlot, tid, &extra, sizeof extra) != 0) return false;
+  const Link ear{&st.ear_fd, seals_of(block(kEarSlot))};
+  if (open_link(b, ear, present_host(), {wire::Role::ear, kEarSlot, tid, &extra, sizeof extra}) != 0) return false;
   block(kEarSlot).link_fd = st.ear_fd;
   return true;
 }
@@ -145,6 +147,7 @@ void put_registrations_back(SlotBlock& b) {
   if (b.taken_off & kRobust) sys(__NR_set_robust_list, b.robust_list, b.robust_bytes);
   if (b.taken_off & kClearTid) sys(__NR_set_tid_address, b.clear_child_tid);
   b.taken_off = 0;
+  sys(__NR_arch_prctl, kSetFs, b.fs_base);
 }
 
 }  // namespace
@@ -181,6 +184,9 @@ void omig_depart(omig::u64 slot) {
   set_mask(~0ull);  // should the mover have died before it did that
   b.link_fd = 0;
   b.taken_off = 0;
+  b.fs_base = 0;
+  sys(__NR_arch_prctl, kGetFs, addr(&b.fs_base));
+  use_our_fs();
   if (!undecided()) roll_back(b);
   omig::wire::ThreadExtra extra;
   const bool off = take_registrations_off(b, &extra) == 0;
@@ -188,9 +194,10 @@ void omig_depart(omig::u64 slot) {
   futex_wake_all(&st.arrived);
   if (!off || !wait_for_arrivals()) roll_back(b);
   const bool leader = st.leader_slot == slot;
-  if (leader && !set_up_ear()) roll_back(b);
+  if (leader && !set_up_ear(b)) roll_back(b);
   omig::engine::follow_signals(b);
-  if (open_link(&b.link_fd, present_host(), omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0)
+  if (open_link(b, present_link(b), present_host(), {omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) !=
+      0)
     roll_back(b);
   if (leader) {
     if (!undecided()) roll_back(b);

@@ -24,7 +24,7 @@ long send_one(SlotBlock& ear, SlotBlock& b) {
   message.directed.slot = b.slot;
   memcpy(message.directed.info, b.directed_info, sizeof b.directed_info);
   Vector part{&message, sizeof message};
-  return send_all(ear.link_fd - 1, &part, 1);
+  return send_all(ear, &part, 1);
 }
 
 }  // namespace

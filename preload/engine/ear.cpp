@@ -50,7 +50,7 @@ long send_signals(SlotBlock& ear) {
     more = count == kTogether;
     Vector part{messages, count * sizeof(Message)};
     if (count == 0) break;
-    if (const long ret = send_all(ear.link_fd - 1, &part, 1); ret != 0) return ret;
+    if (const long ret = send_all(ear, &part, 1); ret != 0) return ret;
     store_and_wake(&st.signals_sent, st.signals_sent + static_cast<u32>(count));
   }
   return 0;
@@ -160,13 +160,14 @@ void take_next_link(SlotBlock& ear) {
   __atomic_store_n(&st.ear_fd, next, __ATOMIC_SEQ_CST);
   __atomic_store_n(&st.ear_next_fd, 0, __ATOMIC_SEQ_CST);
   ear.link_fd = next;
-  ear.input_used = ear.input_taken = 0;
+  seals_of(ear) = seals_of(ear, 1);
+  forget_input(ear);
 }
 
 // Waits for something to do. Bit 0: signals, bit 1: the link. `deaf`: the link is known to be at its end.
 u32 wait_for_work(SlotBlock& ear, bool deaf) {
   Private& st = state();
-  if (!deaf && ear.input_taken < ear.input_used) return 2;
+  if (!deaf && has_input(ear)) return 2;
   Pollfd polls[2] = {{load(&st.ear_hold) ? -1 : st.signal_fd - 1, kPollIn, 0},
                      {deaf ? -1 : ear.link_fd - 1, kPollIn, 0}};
   const u64 mask = ~bit(wire::kAbortSignal);

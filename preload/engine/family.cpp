@@ -37,7 +37,7 @@ void forget_the_parent(SlotBlock& b) {
   b.abort_seq = b.last_seq = 0;
   b.directed_state = 0;
   b.signals_told = 0;
-  b.input_used = b.input_taken = 0;
+  forget_input(b);
   b.relinks = 0;
   b.has_resume = 0;
   b.write_error = 0;
@@ -50,9 +50,10 @@ void forget_the_parent(SlotBlock& b) {
   unlock();
   const wire::ThreadExtra extra;
   const i32 ear_tid = static_cast<i32>(load(&st.ear_tid));
+  const Link ear{&st.ear_fd, seals_of(block(kEarSlot))};
   if (!started ||
-      open_link(&st.ear_fd, present_host(), wire::Role::ear, kEarSlot, ear_tid, &actions, sizeof actions) != 0 ||
-      open_link(&b.link_fd, present_host(), wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0) {
+      open_link(b, ear, present_host(), {wire::Role::ear, kEarSlot, ear_tid, &actions, sizeof actions}) != 0 ||
+      open_link(b, present_link(b), present_host(), {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0) {
     say("omig: the node ", anchor().node, static_cast<u64>(b.tid),
         " was born on cannot be reached; the process ends (status 127)\n");
     exit_group(127);
@@ -66,7 +67,8 @@ void forget_the_parent(SlotBlock& b) {
   SlotBlock& b = block(static_cast<u32>(slot));
   const wire::ThreadExtra extra;
   follow_signals(b);
-  if (open_link(&b.link_fd, present_host(), wire::Role::thread, b.slot, b.tid, &extra, sizeof extra) != 0) lost();
+  if (open_link(b, present_link(b), present_host(), {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0)
+    lost();
   serve(b);
 }
 

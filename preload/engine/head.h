@@ -84,10 +84,11 @@ constexpr u64 wait_frame_at(u64 rsp) { return (rsp - kRedZoneBytes - sizeof(Wait
 // A slot's window (see anchor.h for where it is).
 inline constexpr u64 kSlotRest = 0xf80;    // the rest of a sleep cut short
 inline constexpr u64 kSlotFrame = 0x1000;  // saved signal frame
-inline constexpr u64 kSlotInput = 0x5000;  // buffered reader, 12 KiB
-inline constexpr u64 kSlotInputBytes = 0x3000;
 inline constexpr u64 kSlotStackTop = 0x10000;
-inline constexpr u64 kSlotScratch = 0x10000;      // 64 KiB at first
+inline constexpr u64 kSlotScratch = 0x10000;                            // 64 KiB at first
+inline constexpr u64 kSlotSeals = 0x20000;                              // keys of the present link and of the next one
+inline constexpr u64 kSlotIncoming = 0x21000, kSlotOutgoing = 0x32000;  // records
+inline constexpr u64 kRecordRoom = 0x11000;
 inline constexpr u64 kSlotBigScratch = 0x100000;  // larger scratch is mapped here on demand
 
 constexpr u64 slot_address(u32 slot) { return kSlotsAddress + slot * kSlotWindow; }
@@ -109,8 +110,8 @@ struct SlotBlock {
   u64 last_seq;
   u64 scratch;
   u64 scratch_bytes;
-  u32 input_used;   // bytes of the input buffer that are valid
-  u32 input_taken;  // bytes of those that are consumed
+  u32 input_used;   // of the incoming buffer: where the plain bytes end
+  u32 input_taken;  // and where those begin that are not consumed
   // Engine only, zeroed by whoever makes the slot.
   i32 next_link_fd;    // + 1: link to another node while relinking
   u32 relinks;         // moves to other nodes this deputy has taken part in
@@ -129,6 +130,7 @@ struct SlotBlock {
   u64 left_pending;  // seen pending, and not for the ear
   u32 signals_told;  // Private::signals_sent as of the last reply
   u8 directed_info[wire::kSiginfoBytes];
+  u32 raw_begin, raw_end;  // of the incoming buffer: what has come and is still sealed
 };
 static_assert(sizeof(SlotBlock) <= kSlotRest);
 

@@ -57,30 +57,97 @@ long connect_to(int fd, const Peer& peer) {
   return ret == -EISCONN ? 0 : ret;
 }
 
-u8* input_of(SlotBlock& b) { return reinterpret_cast<u8*>(addr(&b) + kSlotInput); }
+u8* incoming(SlotBlock& b) { return reinterpret_cast<u8*>(addr(&b) + kSlotIncoming); }
+u8* outgoing(SlotBlock& b) { return reinterpret_cast<u8*>(addr(&b) + kSlotOutgoing); }
+constexpr u64 kLengthBytes = sizeof(u32);
+constexpr u64 record_bytes(u64 plain) { return kLengthBytes + plain + wire::kTagBytes; }
+static_assert(record_bytes(wire::kMaxRecord) <= kRecordRoom);
 
-// Hands out at most `wanted` buffered bytes.
+// Hands out at most `wanted` bytes that are there in plain.
 u64 take_buffered(SlotBlock& b, u64 wanted, const u8** from) {
   const u64 have = b.input_used - b.input_taken;
   const u64 count = have < wanted ? have : wanted;
-  *from = input_of(b) + b.input_taken;
+  *from = incoming(b) + b.input_taken;
   b.input_taken += static_cast<u32>(count);
   return count;
 }
 
+// Bytes of the record that begins at raw_begin: 0 if its length has not come yet, all ones if it is nonsense.
+u64 record_there(SlotBlock& b) {
+  if (b.raw_end - b.raw_begin < kLengthBytes) return 0;
+  u32 length;
+  memcpy(&length, incoming(b) + b.raw_begin, sizeof length);
+  return length == 0 || length > wire::kMaxRecord ? ~0ull : record_bytes(length);
+}
+
+// The next record in plain; all of the last one has been taken.
 long fill(SlotBlock& b) {
+  u8* const buffer = incoming(b);
   for (;;) {
-    const long got = sys(__NR_recvfrom, b.link_fd - 1, addr(input_of(b)), kSlotInputBytes, 0);
+    const u64 bytes = record_there(b);
+    if (bytes == ~0ull) return -EPROTO;
+    if (bytes != 0 && bytes <= b.raw_end - b.raw_begin) {
+      const u32 plain = static_cast<u32>(bytes - record_bytes(0));
+      const u32 at = b.raw_begin + static_cast<u32>(kLengthBytes);
+      b.raw_begin += static_cast<u32>(bytes);
+      if (!unseal(seals_of(b).in, buffer + at, plain)) return -EBADMSG;
+      b.input_taken = at;
+      b.input_used = at + plain;
+      return 0;
+    }
+    if (b.raw_begin != 0) memmove(buffer, buffer + b.raw_begin, b.raw_end - b.raw_begin);
+    b.raw_end -= b.raw_begin;
+    b.raw_begin = 0;
+    const long got = sys(__NR_recvfrom, b.link_fd - 1, addr(buffer) + b.raw_end, kRecordRoom - b.raw_end, 0);
     if (got == -EINTR) {
       take_directed(b);
       continue;
     }
     if (got == 0) return kClosed;
     if (got < 0) return got;
-    b.input_taken = 0;
-    b.input_used = static_cast<u32>(got);
-    return 0;
+    b.raw_end += static_cast<u32>(got);
   }
+}
+
+long send_plainly(int fd, const u8* bytes, u64 count) {
+  while (count > 0) {
+    const long sent = sys(__NR_sendto, fd, addr(bytes), count, kNoSignal);
+    if (sent == -EINTR) continue;
+    if (sent < 0) return sent;
+    bytes += sent;
+    count -= static_cast<u64>(sent);
+  }
+  return 0;
+}
+
+long recv_plainly(int fd, u8* bytes, u64 count) {
+  while (count > 0) {
+    const long got = sys(__NR_recvfrom, fd, addr(bytes), count, kWaitAll);
+    if (got == -EINTR) continue;
+    if (got == 0) return kClosed;
+    if (got < 0) return got;
+    bytes += got;
+    count -= static_cast<u64>(got);
+  }
+  return 0;
+}
+
+// Seals what lies in the buffer behind the place of its length, and sends it.
+long send_record(int fd, Direction& d, u8* buffer, u32 count) {
+  memcpy(buffer, &count, sizeof count);
+  seal(d, buffer + kLengthBytes, count, nullptr);
+  return send_plainly(fd, buffer, record_bytes(count));
+}
+
+// The first bytes of a link: hello in clear, and the record that shows that we know the token.
+long send_hello(int fd, Seals& seals, u8* buffer, const wire::Hello& hello, const void* extra) {
+  u8* const record = buffer + sizeof hello;
+  const u32 count = hello.extra_bytes;
+  memcpy(buffer, &hello, sizeof hello);
+  memcpy(record, &count, sizeof count);
+  memcpy(record + kLengthBytes, extra, count);
+  seal(seals.out, record + kLengthBytes, count, &hello);
+  return send_plainly(fd, buffer, sizeof hello + record_bytes(count));
 }
 
 }  // namespace
@@ -129,11 +196,11 @@ void close_fd(i32* holder) {
 
 Peer present_host() { return {anchor().host_address, anchor().host_port, anchor().token}; }
 
-long open_link(i32* holder, const Peer& peer, wire::Role role, u32 slot, i32 tid, const void* extra, u32 extra_bytes) {
+long open_link(SlotBlock& own, const Link& link, const Peer& peer, const Opening& what) {
   lock();
   long fd = sys(__NR_socket, kInet, kStream | kCloexec, 0);
   if (fd >= 0) fd = move_high(static_cast<int>(fd));
-  if (fd >= 0) __atomic_store_n(holder, static_cast<i32>(fd + 1), __ATOMIC_SEQ_CST);
+  if (fd >= 0) __atomic_store_n(link.holder, static_cast<i32>(fd + 1), __ATOMIC_SEQ_CST);
   unlock();
   if (fd < 0) return fd;
   set_keepalive(static_cast<int>(fd));
@@ -141,58 +208,64 @@ long open_link(i32* holder, const Peer& peer, wire::Role role, u32 slot, i32 tid
   if (ret == 0) {
     const Guard guard = guard_range();
     wire::Hello hello;
-    hello.role = role;
-    hello.slot = slot;
-    memcpy(hello.token, peer.token, sizeof hello.token);
+    hello.role = what.role;
+    hello.slot = what.slot;
+    hello.cipher = best_cipher();
     hello.pid = static_cast<i32>(sys(__NR_getpid));
-    hello.tid = tid;
-    hello.extra_bytes = extra_bytes;
+    hello.tid = what.tid;
+    hello.extra_bytes = what.extra_bytes;
     hello.guard_first = guard.first;
     hello.guard_last = guard.last;
-    Vector parts[] = {{&hello, sizeof hello}, {extra, extra_bytes}};
-    ret = send_all(static_cast<int>(fd), parts, 2);
+    ret = sys(__NR_getrandom, addr(hello.nonce), sizeof hello.nonce, 0) == sizeof hello.nonce ? 0 : -EIO;
+    if (ret == 0) {
+      begin_seals(link.seals, peer.token, hello);
+      ret = send_hello(static_cast<int>(fd), link.seals, outgoing(own), hello, what.extra);
+    }
   }
-  if (ret != 0) close_fd(holder);
+  if (ret != 0) close_fd(link.holder);
   return ret;
 }
 
-long send_all(int fd, Vector* parts, u64 count) {
+void forget_input(SlotBlock& b) { b.input_used = b.input_taken = b.raw_begin = b.raw_end = 0; }
+
+bool has_input(SlotBlock& b) {
+  const u64 bytes = record_there(b);
+  return b.input_taken < b.input_used || (bytes != 0 && bytes <= b.raw_end - b.raw_begin);
+}
+
+long send_all(SlotBlock& b, Vector* parts, u64 count) {
+  u8* const record = outgoing(b);
+  Direction& d = seals_of(b).out;
+  u64 have = 0;
   while (count > 0) {
+    const u64 room = wire::kMaxRecord - have;
+    const u64 here = parts->bytes < room ? parts->bytes : room;
+    memcpy(record + kLengthBytes + have, parts->base, here);
+    have += here;
+    parts->base = static_cast<const u8*>(parts->base) + here;
+    parts->bytes -= here;
     if (parts->bytes == 0) {
       ++parts;
       --count;
-      continue;
     }
-    struct {
-      u64 name, name_bytes, parts, count, control, control_bytes, flags;
-    } message{0, 0, addr(parts), count < 512 ? count : 512, 0, 0, 0};
-    long sent = sys(__NR_sendmsg, fd, addr(&message), kNoSignal);
-    if (sent == -EINTR) continue;
-    if (sent < 0) return sent;
-    while (sent > 0) {
-      const u64 here = static_cast<u64>(sent) < parts->bytes ? static_cast<u64>(sent) : parts->bytes;
-      parts->base = static_cast<const u8*>(parts->base) + here;
-      parts->bytes -= here;
-      sent -= static_cast<long>(here);
-      if (parts->bytes == 0) {
-        ++parts;
-        --count;
-      }
+    if (have == wire::kMaxRecord || (count == 0 && have > 0)) {
+      if (const long ret = send_record(b.link_fd - 1, d, record, static_cast<u32>(have)); ret != 0) return ret;
+      have = 0;
     }
   }
   return 0;
 }
 
-long recv_all(int fd, void* bytes, u64 count) {
-  u64 at = addr(bytes);
-  while (count > 0) {
-    const long got = sys(__NR_recvfrom, fd, at, count, kWaitAll);
-    if (got == -EINTR) continue;
-    if (got == 0) return kClosed;
-    if (got < 0) return got;
-    at += static_cast<u64>(got);
-    count -= static_cast<u64>(got);
-  }
+// Nothing is being sent meanwhile, so there is room for it where records go out.
+long recv_one(SlotBlock& own, const Link& link, void* bytes, u32 count) {
+  u8* const record = outgoing(own);
+  const int fd = *link.holder - 1;
+  if (const long ret = recv_plainly(fd, record, record_bytes(count)); ret != 0) return ret;
+  u32 length;
+  memcpy(&length, record, sizeof length);
+  if (length != count) return -EPROTO;
+  if (!unseal(link.seals.in, record + kLengthBytes, count)) return -EBADMSG;
+  memcpy(bytes, record + kLengthBytes, count);
   return 0;
 }
 
@@ -205,13 +278,12 @@ long recv_exact(SlotBlock& b, void* bytes, u64 count) {
     to += taken;
     count -= taken;
     if (count == 0) return 0;
-    if (count >= kSlotInputBytes) return recv_all(b.link_fd - 1, to, count);
     if (const long ret = fill(b); ret != 0) return ret;
   }
 }
 
 // The destination is the program's memory: an address the kernel finds bad must not kill us, so every byte is placed by
-// the kernel. What is already buffered goes through process_vm_writev to ourselves.
+// the kernel, through process_vm_writev to ourselves.
 long recv_into_memory(SlotBlock& b, u64 address, u64 count) {
   long fault = 0;
   while (count > 0) {
@@ -226,20 +298,7 @@ long recv_into_memory(SlotBlock& b, u64 address, u64 count) {
       count -= taken;
       continue;
     }
-    if (fault) {
-      if (const long ret = drain(b, count); ret != 0) return ret;
-      break;
-    }
-    const long got = sys(__NR_recvfrom, b.link_fd - 1, address, count, kWaitAll);
-    if (got == -EINTR) continue;
-    if (got == -EFAULT)
-      fault = got;
-    else if (got == 0)
-      return kClosed;
-    else if (got < 0)
-      return got;
-    else
-      address += static_cast<u64>(got), count -= static_cast<u64>(got);
+    if (const long ret = fill(b); ret != 0) return ret;
   }
   if (fault && b.write_error == 0) b.write_error = static_cast<i32>(fault);
   return 0;
@@ -260,7 +319,7 @@ long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags) {
     wire::Reply reply;
   } message{{wire::Type::reply, sizeof(wire::Reply), seq}, {ret, 0, flags}};
   Vector part{&message, sizeof message};
-  return send_all(b.link_fd - 1, &part, 1);
+  return send_all(b, &part, 1);
 }
 
 }  // namespace omig::engine

@@ -31,15 +31,16 @@ u32 wait_for_result(u32 generation) {
 
 void decide(u32 generation, u32 result) { store_and_wake(&state().relink_result, generation << 2 | result); }
 
-long open_ear_link(const Peer& peer) {
+long open_ear_link(SlotBlock& b, const Peer& peer) {
   Private& st = state();
   wire::ProcessExtra actions;
   fill_extra(&actions);
   actions.actions[wire::kAbortSignal - 1] = st.abort_action;
   // Kept apart until the decision: the ear takes what stands in ear_next_fd at once.
   i32 holder = 0;
-  const long ret = open_link(&holder, peer, wire::Role::ear, kEarSlot, static_cast<i32>(load(&st.ear_tid)), &actions,
-                             sizeof actions);
+  const i32 tid = static_cast<i32>(load(&st.ear_tid));
+  const long ret = open_link(b, {&holder, seals_of(block(kEarSlot), 1)}, peer,
+                             {wire::Role::ear, kEarSlot, tid, &actions, sizeof actions});
   return ret != 0 ? ret : holder;
 }
 
@@ -59,18 +60,19 @@ u32 lead(SlotBlock& b, const wire::Relink& relink, u32 generation, u64* seq) {
   const Peer peer{relink.address, relink.port, relink.token};
   __atomic_store_n(&st.relink_fd, b.next_link_fd, __ATOMIC_SEQ_CST);
   long ear = -ECONNABORTED;
-  wire::Frame frame;
-  wire::Running running;
+  struct {
+    wire::Frame frame;
+    wire::Running running;
+  } word;
   bool moved = false;
-  if (b.next_link_fd > 0 && load(&st.relink_failed) != generation) ear = open_ear_link(peer);
+  if (b.next_link_fd > 0 && load(&st.relink_failed) != generation) ear = open_ear_link(b, peer);
   if (ear > 0)
-    moved = recv_all(b.next_link_fd - 1, &frame, sizeof frame) == 0 && frame.type == wire::Type::running &&
-            frame.bytes == sizeof running && recv_all(b.next_link_fd - 1, &running, sizeof running) == 0 &&
-            load(&st.relink_failed) != generation;
+    moved = recv_one(b, next_link(b), &word, sizeof word) == 0 && word.frame.type == wire::Type::running &&
+            word.frame.bytes == sizeof word.running && load(&st.relink_failed) != generation;
   __atomic_store_n(&st.relink_fd, 0, __ATOMIC_SEQ_CST);
   if (moved) {
-    *seq = frame.seq;
-    note_new_host(relink, running);
+    *seq = word.frame.seq;
+    note_new_host(relink, word.running);
     __atomic_store_n(&st.ear_next_fd, static_cast<i32>(ear), __ATOMIC_SEQ_CST);
     wake_ear();
   } else if (ear > 0) {
@@ -95,7 +97,7 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
   const wire::ThreadExtra extra;
   const Peer peer{relink.address, relink.port, relink.token};
   follow_signals(b);
-  const long linked = open_link(&b.next_link_fd, peer, wire::Role::thread, b.slot, b.tid, &extra, sizeof extra);
+  const long linked = open_link(b, next_link(b), peer, {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra});
   u64 running_seq = 0;
   u32 result;
   if (relink.leader) {
@@ -112,7 +114,8 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
   close_fd(&b.link_fd);
   b.link_fd = __atomic_exchange_n(&b.next_link_fd, 0, __ATOMIC_SEQ_CST);
   unlock();
-  b.input_used = b.input_taken = 0;
+  seals_of(b) = seals_of(b, 1);
+  forget_input(b);
   return relink.leader ? send_reply(b, running_seq, 0) : 0;
 }
 

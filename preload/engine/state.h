@@ -8,6 +8,7 @@
 #include "lib/image/sigframe.h"
 #include "lib/wire/link.h"
 #include "preload/engine/head.h"
+#include "preload/engine/seal.h"
 #include "preload/engine/sys.h"
 
 namespace omig::engine {
@@ -74,21 +75,42 @@ struct Guard {
 Guard guard_range();
 // An unconnected TCP socket (or the signalfd) among the engine's own numbers; call it with the lock held.
 long move_high(int fd);
-// Makes a socket, notes it + 1 in *holder, connects and says hello. On failure *holder is 0 again.
 struct Peer {
   const u8* address;
   u32 port;
   const u8* token;
 };
-long open_link(i32* holder, const Peer& peer, wire::Role role, u32 slot, i32 tid, const void* extra, u32 extra_bytes);
 Peer present_host();
+// Of each slot: its present link, and the one that it will take.
+struct Link {
+  i32* holder;  // of the descriptor + 1
+  Seals& seals;
+};
+inline Seals& seals_of(SlotBlock& b, u32 which = 0) { return reinterpret_cast<Seals*>(addr(&b) + kSlotSeals)[which]; }
+inline Link present_link(SlotBlock& b) { return {&b.link_fd, seals_of(b)}; }
+inline Link next_link(SlotBlock& b) { return {&b.next_link_fd, seals_of(b, 1)}; }
+static_assert(kSlotSeals + 2 * sizeof(Seals) <= kSlotIncoming);
+struct Opening {
+  wire::Role role;
+  u32 slot;
+  i32 tid;
+  const void* extra;
+  u32 extra_bytes;
+};
+// Makes a socket, notes it + 1 in the holder, connects and says hello. On failure the holder is 0 again. own: the slot
+// of the thread that calls, for its buffers.
+long open_link(SlotBlock& own, const Link& link, const Peer& peer, const Opening& what);
+// A message that is a record of its own, on a link that is nobody's present one.
+long recv_one(SlotBlock& own, const Link& link, void* bytes, u32 count);
 struct Vector {
   const void* base;
   u64 bytes;
 };
-long send_all(int fd, Vector* parts, u64 count);              // the parts are consumed
-long recv_all(int fd, void* bytes, u64 count);                // unbuffered
-long recv_exact(SlotBlock& b, void* bytes, u64 count);        // through the slot's buffered reader
+// On the slot's present link, by its thread only.
+long send_all(SlotBlock& b, Vector* parts, u64 count);  // the parts are consumed
+long recv_exact(SlotBlock& b, void* bytes, u64 count);
+bool has_input(SlotBlock& b);     // recv_exact would not wait for the network, for a byte at least
+void forget_input(SlotBlock& b);  // of a link that is no more
 long recv_into_memory(SlotBlock& b, u64 address, u64 count);  // to where the program says: may be unmapped
 long drain(SlotBlock& b, u64 count);
 long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags = 0);

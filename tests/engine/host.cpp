@@ -78,46 +78,37 @@ std::vector<u8> CallSpec::body() const {
   return bytes;
 }
 
-Link::Link(int fd) : fd_(fd) {
+Link::Link(int number, const u8* token) {
+  Fd fd(number);
   const int one = 1;
-  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-  read(&hello, sizeof hello);
+  setsockopt(number, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (!read_exactly(number, &hello, sizeof hello, milliseconds(kPatienceMs))) fail("no hello");
   if (hello.magic != wire::kMagic || hello.version != wire::kVersion) fail("not a hello");
   const bool is_thread = hello.role == wire::Role::thread && hello.extra_bytes == sizeof thread;
   const bool is_ear = hello.role == wire::Role::ear && hello.extra_bytes == sizeof process;
   if (!is_thread && !is_ear) fail("a hello of the wrong size");
-  if (is_thread)
-    read(&thread, sizeof thread);
-  else
-    read(&process, sizeof process);
+  Token known;
+  std::copy_n(token, known.size(), known.begin());
+  std::vector<u8> first;
+  sealed_ = SealedLink::answer(fd, known, hello, &first, milliseconds(kPatienceMs));
+  if (!sealed_) fail("a wrong token");
+  memcpy(is_thread ? static_cast<void*>(&thread) : &process, first.data(), first.size());
 }
 
 Link::~Link() { close(); }
-Link::Link(Link&& other) noexcept
-    : hello(other.hello),
-      thread(other.thread),
-      process(other.process),
-      collected(std::move(other.collected)),
-      fd_(std::exchange(other.fd_, -1)),
-      seq_(other.seq_) {}
-Link& Link::operator=(Link&& other) noexcept {
-  std::swap(fd_, other.fd_);
-  hello = other.hello, thread = other.thread, process = other.process, collected = other.collected, seq_ = other.seq_;
-  return *this;
-}
+Link::Link(Link&& other) noexcept = default;
+Link& Link::operator=(Link&& other) noexcept = default;
 
-void Link::close() {
-  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-}
+void Link::close() { sealed_.reset(); }
 
 void Link::read(void* bytes, size_t count) {
   u8* to = static_cast<u8*>(bytes);
   while (count > 0) {
-    if (!readable(fd_, kPatienceMs)) fail("the deputy does not answer");
-    const ssize_t got = recv(fd_, to, count, 0);
-    if (got <= 0) fail("the deputy closed its link");
+    if (!sealed_.has_input() && !readable(fd(), kPatienceMs)) fail("the deputy does not answer");
+    const size_t got = sealed_.receive_some(to, count);
+    if (got == 0) fail("the deputy closed its link");
     to += got;
-    count -= static_cast<size_t>(got);
+    count -= got;
   }
 }
 
@@ -126,11 +117,7 @@ u64 Link::send(wire::Type type, const void* body, size_t bytes) {
   std::vector<u8> message(reinterpret_cast<const u8*>(&frame), reinterpret_cast<const u8*>(&frame + 1));
   const u8* from = static_cast<const u8*>(body);
   message.insert(message.end(), from, from + bytes);
-  for (size_t at = 0; at < message.size();) {
-    const ssize_t sent = ::send(fd_, message.data() + at, message.size() - at, MSG_NOSIGNAL);
-    if (sent < 0) fail("cannot send to the deputy");
-    at += static_cast<size_t>(sent);
-  }
+  if (!sealed_.send(message.data(), message.size())) fail("cannot send to the deputy");
   return seq_;
 }
 
@@ -183,13 +170,13 @@ siginfo_t Link::signal() {
 }
 
 bool Link::at_end() {
-  if (!readable(fd_, kPatienceMs)) return false;
+  if (sealed_.has_input() || !readable(fd(), kPatienceMs)) return false;
   char byte;
-  const ssize_t got = recv(fd_, &byte, 1, 0);
+  const ssize_t got = recv(fd(), &byte, 1, 0);
   return got == 0 || (got < 0 && errno == ECONNRESET);
 }
 
-bool Link::silent(int ms) { return !readable(fd_, ms); }
+bool Link::silent(int ms) { return !sealed_.has_input() && !readable(fd(), ms); }
 
 Listener::Listener() {
   static std::mt19937 random{std::random_device{}()};
@@ -212,9 +199,7 @@ void Listener::close() {
 
 Link Listener::accept() {
   if (!readable(fd_, kPatienceMs)) fail("nobody links");
-  Link link(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
-  if (memcmp(link.hello.token, token_, sizeof token_) != 0) fail("a wrong token");
-  return link;
+  return Link(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC), token_);
 }
 
 bool Listener::quiet(int ms) const { return !readable(fd_, ms); }

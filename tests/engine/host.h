@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/wire/link.h"
+#include "lib/link/sealed.h"
 #include "tests/engine/mover.h"
 
 namespace omig::test {
@@ -42,7 +42,7 @@ struct Result {
 
 class Link {
  public:
-  explicit Link(int fd);  // takes it over, reads the Hello
+  Link(int fd, const u8* token);  // takes it over, reads the Hello and what shows that it knows the token
   ~Link();
   Link(Link&& other) noexcept;
   Link& operator=(Link&& other) noexcept;
@@ -66,12 +66,12 @@ class Link {
   bool at_end();        // waits for the end of the stream; false if something else comes
   bool silent(int ms);  // nothing to read for so long
   void close();
-  int fd() const { return fd_; }
+  int fd() const { return sealed_.get(); }
 
  private:
   void read(void* bytes, size_t count);
   void count_signal(const wire::Frame& frame);
-  int fd_ = -1;
+  SealedLink sealed_;
   u64 seq_ = 100;
 };
 

@@ -24,7 +24,7 @@ u32 signals_before(SlotBlock&) { return 0; }
 long send_reply(SlotBlock&, u64, i64, u32) { return 0; }
 
 // What goes back is read by the kernel: every byte must be there.
-long send_all(int, Vector* parts, u64 count) {
+long send_all(SlotBlock&, Vector* parts, u64 count) {
   u64 bytes = 0;
   volatile u8 sink = 0;
   for (u64 i = 0; i < count; ++i) {

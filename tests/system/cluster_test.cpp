@@ -5,7 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "lib/base/types.h"
 #include "tests/system/membership.h"
 
 namespace omig::test {
@@ -48,6 +50,86 @@ class Stranger {
  private:
   std::unique_ptr<Child> daemon_;
 };
+
+// Counts the packets on eth0 and how often the text is among them, until told to end.
+constexpr const char* kListener = R"py(
+import os, socket, sys
+directory, text = sys.argv[1], sys.argv[2].encode()
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.bind(("eth0", 0))
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 20)
+s.settimeout(0.2)
+open(directory + "/listening", "w").close()
+count = heard = 0
+while not os.path.exists(directory + "/over"):
+    try: packet = s.recv(1 << 17)
+    except TimeoutError: continue
+    count += len(packet)
+    heard += packet.count(text)
+print(count, heard)
+)py";
+
+// Has the text in its memory, reads it from a file and writes it to another one, again and again.
+constexpr const char* kKeeper = R"py(
+import os, sys
+directory, text = sys.argv[1], sys.argv[2] * 100000
+open(directory + "/begun", "w").close()
+while not os.path.exists(directory + "/end"):
+    same = open(directory + "/secret").read() == text[:len(sys.argv[2]) * 1000]
+    open(directory + "/copy", "w").write(text[:65536])
+print("well" if same else "changed")
+)py";
+
+TEST(Cluster, WhoListensOnTheNetworkHearsNothing) {
+  Lab lab(3);
+  if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
+  // Put together here, so that no command line has it.
+  const std::string half = "tell-", secret = half + "nobody-";
+  const fs::path directory = fresh_directory("listened");
+  std::ofstream file(directory / "secret");
+  for (int i = 0; i < 1000; ++i) file << secret;
+  file.close();
+  Child listener({.words = lab.on_node(2, {"env", "-u", "LD_PRELOAD", "python3", "-c", kListener, directory, secret})},
+                 fresh_directory("listener"));
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "listening"));
+  Child keeper({.words = lab.on_node(1, {"python3", "-c", kKeeper, directory, secret})}, directory);
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "begun"));
+  for (const char* to : {"node2", "home", "node2", "node3", "node2", "home", "node2"}) {
+    const Outcome moved = lab.omctl(1, {"migrate", std::to_string(keeper.pid()), to});
+    EXPECT_TRUE(moved.succeeded()) << to << moved.err;
+    fs::remove(directory / "copy");
+    ASSERT_NO_FATAL_FAILURE(until_there(directory / "copy"));  // so it has done that there
+  }
+  std::ofstream(directory / "end") << "now";
+  ASSERT_TRUE(keeper.wait_for_end(milliseconds(60'000)));
+  EXPECT_EQ(keeper.outcome().out, "well\n") << keeper.outcome().err;
+  std::ofstream(directory / "over") << "now";
+  ASSERT_TRUE(listener.wait_for_end(milliseconds(60'000)));
+  u64 bytes = 0, heard = 0;
+  std::istringstream(listener.outcome().out) >> bytes >> heard;
+  EXPECT_GT(bytes, 4u << 20) << "it did not hear the moves" << listener.outcome().err;
+  EXPECT_EQ(heard, 0u);
+}
+
+// The same listener hears what is not sealed: else the test before would say nothing.
+TEST(Cluster, TheListenerHearsWhatIsInClear) {
+  Lab lab(2);
+  if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
+  const fs::path directory = fresh_directory("listened");
+  const std::string at = address_of(lab, 2);
+  Child listener(
+      {.words = lab.on_node(2, {"env", "-u", "LD_PRELOAD", "python3", "-c", kListener, directory, "tell-all"})},
+      fresh_directory("listener"));
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "listening"));
+  const std::string says = fmt::format(
+      "import socket; s = socket.create_connection(('{}', 7946)); s.send(b'tell-' + b'all'); s.recv(1)", at);
+  run({.words = lab.on_node(1, {"env", "-u", "LD_PRELOAD", "python3", "-c", says})});
+  std::ofstream(directory / "over") << "now";
+  ASSERT_TRUE(listener.wait_for_end(milliseconds(60'000)));
+  u64 bytes = 0, heard = 0;
+  std::istringstream(listener.outcome().out) >> bytes >> heard;
+  EXPECT_EQ(heard, 1u) << listener.outcome().err;
+}
 
 TEST(Cluster, ATokenBringsANodeInOnce) {
   Lab lab(3);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A guest that answers for its own deputy. Its links are descriptors of the process at home, so it can write to them;
-// /proc/self/mem at home tells which descriptor and which number the host waits for. While the deputy sits in a read,
-// the host believes whatever stands on the link.
+// /proc/self/mem at home tells which descriptor, which number the host waits for and the keys that seal what is
+// written. While the deputy sits in a read, the host believes whatever is sealed with them.
 //
 // The attempt: the host asks for the contents of a file that is to be mapped, and is told "65536 bytes", with hardly
 // any coming. A host that believes the number maps its own memory, tokens and keys in it, into the guest.
@@ -12,7 +12,9 @@
 #include <thread>
 #include <vector>
 
+#include "lib/link/sealed.h"
 #include "preload/engine/head.h"
+#include "preload/engine/seal.h"
 #include "tests/programs/program.h"
 #include "tests/system/subjects/hostile.h"
 
@@ -32,6 +34,18 @@ SlotBlock slot_of(int mem, pid_t tid) {
     if (block.tid == tid && block.in_use != 0) return block;
   }
   FAIL("no slot of thread %d", tid);
+}
+
+// As a deputy would send them next.
+std::vector<u8> sealed(int mem, const SlotBlock& block, const std::vector<u8>& frames) {
+  engine::Seals seals;
+  const u64 at = slot_address(block.slot) + kSlotSeals;
+  CHECK_EQ(pread(mem, &seals, sizeof seals, static_cast<off_t>(at)), sizeof seals);
+  Seal seal({seals.out.key, sizeof seals.out.key}, seals.out.cipher, true, seals.out.count);
+  std::vector<u8> records;
+  for (size_t done = 0; done < frames.size(); done += wire::kMaxRecord)
+    seal.seal({frames.data() + done, std::min<size_t>(frames.size() - done, wire::kMaxRecord)}, &records);
+  return records;
 }
 
 void add_reply(std::vector<u8>* frames, u64 seq, i64 ret, const void* data, u32 bytes) {
@@ -70,7 +84,8 @@ void add_reply(std::vector<u8>* frames, u64 seq, i64 ret, const void* data, u32 
   add_reply(&frames, seq + 3, kClaimed, "x", 1);          // and its bytes?
   add_reply(&frames, seq + 4, -ENOENT, nullptr, 0);       // its name?
   add_reply(&frames, seq + 5, -ENOMEM, nullptr, 0);       // map it aside
-  CHECK_EQ(write(block.link_fd - 1, frames.data(), frames.size()), frames.size());
+  const std::vector<u8> records = sealed(mem, block, frames);
+  CHECK_EQ(write(block.link_fd - 1, records.data(), records.size()), records.size());
   while (stage != 3) {
     timespec moment{0, 10'000'000};
     nanosleep(&moment, nullptr);

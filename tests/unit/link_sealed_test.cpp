@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the engine seals by BearSSL the host opens by OpenSSL, and the other way round; and nothing else is opened. The
+// engine's own source is compiled in.
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <random>
+#include <thread>
+
+#include "lib/link/sealed.h"
+// After those: the engine's source has no includes of the C library.
+#include "preload/engine/seal.cpp"
+
+namespace omig {
+namespace {
+
+struct Ends {
+  wire::Hello hello;
+  Token token{};
+  engine::Seals deputy;
+  std::optional<Seals> host;
+
+  explicit Ends(wire::Cipher cipher) {
+    fill_random(hello.nonce, sizeof hello.nonce);
+    fill_random(token.data(), token.size());
+    hello.cipher = cipher;
+    engine::begin_seals(deputy, token.data(), hello);
+    host = seals_of(token, hello, true);
+  }
+};
+
+class Records : public testing::TestWithParam<wire::Cipher> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == wire::Cipher::aes128_gcm && best_cipher() != wire::Cipher::aes128_gcm)
+      GTEST_SKIP() << "this processor has no instructions for AES";
+  }
+};
+
+std::vector<u8> some(size_t bytes, u64 seed) {
+  std::mt19937_64 random(seed);
+  std::vector<u8> data(bytes);
+  for (u8& byte : data) byte = static_cast<u8>(random());
+  return data;
+}
+
+std::vector<u8> with_room(std::vector<u8> data) {
+  data.resize(data.size() + wire::kTagBytes);
+  return data;
+}
+
+TEST_P(Records, PassBothWays) {
+  Ends ends(GetParam());
+  u64 seed = 1;
+  for (const size_t bytes : {1, 15, 16, 17, 31, 32, 64, 100, 255, 256, 4095, 65535, 65536}) {
+    const std::vector<u8> plain = some(bytes, ++seed);
+    std::vector<u8> out = with_room(plain);
+    const wire::Hello* hello = seed == 2 ? &ends.hello : nullptr;
+    engine::seal(ends.deputy.out, out.data(), static_cast<u32>(bytes), hello);
+    EXPECT_FALSE(bytes > 15 && std::equal(plain.begin(), plain.end(), out.begin())) << bytes;
+    ASSERT_TRUE(ends.host->to_host.open(out.data(), static_cast<u32>(bytes), hello)) << bytes;
+    EXPECT_TRUE(std::equal(plain.begin(), plain.end(), out.begin())) << bytes;
+    std::vector<u8> record;
+    ends.host->from_host.seal(plain, &record);
+    ASSERT_EQ(record.size(), record_bytes(bytes));
+    EXPECT_EQ(record_length(record.data()), bytes);
+    ASSERT_TRUE(engine::unseal(ends.deputy.in, record.data() + sizeof(u32), static_cast<u32>(bytes))) << bytes;
+    EXPECT_TRUE(std::equal(plain.begin(), plain.end(), record.begin() + sizeof(u32))) << bytes;
+  }
+}
+
+// Everything that somebody between the two ends can do.
+TEST_P(Records, NothingElseIsOpened) {
+  const std::vector<u8> plain = some(100, 7);
+  const auto sealed = [&](Ends& ends) {
+    std::vector<u8> out = with_room(plain);
+    engine::seal(ends.deputy.out, out.data(), 100, nullptr);
+    return out;
+  };
+  for (const size_t at : {size_t{0}, size_t{50}, size_t{99}, size_t{100}, size_t{115}}) {
+    Ends ends(GetParam());
+    std::vector<u8> record = sealed(ends);
+    record[at] ^= 1;
+    EXPECT_FALSE(ends.host->to_host.open(record.data(), 100)) << at;
+  }
+  {
+    Ends ends(GetParam());
+    std::vector<u8> record = sealed(ends), again = record;
+    EXPECT_TRUE(ends.host->to_host.open(record.data(), 100));
+    EXPECT_FALSE(ends.host->to_host.open(again.data(), 100)) << "played again";
+  }
+  {
+    Ends ends(GetParam());
+    sealed(ends);
+    std::vector<u8> second = sealed(ends);
+    EXPECT_FALSE(ends.host->to_host.open(second.data(), 100)) << "the first was left out";
+  }
+  {
+    Ends ends(GetParam());
+    std::vector<u8> record = sealed(ends);
+    EXPECT_FALSE(ends.host->to_host.open(record.data(), 84)) << "shortened";
+  }
+  {
+    Ends ends(GetParam());
+    std::vector<u8> record = sealed(ends);
+    EXPECT_FALSE(engine::unseal(ends.deputy.in, record.data(), 100)) << "sent back";
+  }
+  {
+    Ends ends(GetParam()), other(GetParam());
+    std::vector<u8> record = sealed(other);
+    EXPECT_FALSE(ends.host->to_host.open(record.data(), 100)) << "of another link";
+  }
+  {
+    Ends ends(GetParam());
+    std::vector<u8> record = with_room(plain);
+    engine::seal(ends.deputy.out, record.data(), 100, &ends.hello);
+    wire::Hello changed = ends.hello;
+    changed.pid = 4711;
+    EXPECT_FALSE(ends.host->to_host.open(record.data(), 100, &changed)) << "a changed hello";
+  }
+}
+
+TEST_P(Records, KeysAreReplacedTogether) {
+  Ends ends(GetParam());
+  const std::array<u8, wire::kKeyBytes> key = [&] {
+    std::array<u8, wire::kKeyBytes> copy;
+    std::copy_n(ends.deputy.out.key, copy.size(), copy.begin());
+    return copy;
+  }();
+  ends.deputy.out.count = wire::kRecordsPerKey - 2;
+  Seal host(key, GetParam(), false, wire::kRecordsPerKey - 2);
+  for (int i = 0; i < 5; ++i) {
+    const std::vector<u8> plain = some(40, static_cast<u64>(i));
+    std::vector<u8> record = with_room(plain);
+    engine::seal(ends.deputy.out, record.data(), 40, nullptr);
+    ASSERT_TRUE(host.open(record.data(), 40)) << i;
+    EXPECT_TRUE(std::equal(plain.begin(), plain.end(), record.begin())) << i;
+  }
+  EXPECT_FALSE(std::equal(key.begin(), key.end(), ends.deputy.out.key));
+}
+
+INSTANTIATE_TEST_SUITE_P(Ciphers, Records, testing::Values(wire::Cipher::aes128_gcm, wire::Cipher::chacha20_poly1305),
+                         [](const auto& info) {
+                           return std::string(info.param == wire::Cipher::aes128_gcm ? "aes128_gcm" : "chacha20");
+                         });
+
+TEST(Cipher, BothEndsFindTheSame) { EXPECT_EQ(best_cipher(), engine::best_cipher()); }
+
+// A link over a socket: messages of any size, and what is not a record ends it.
+TEST(SealedLink, CarriesMessagesAndEndsAtNonsense) {
+  for (const bool nonsense : {false, true}) {
+    int fds[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    Fd ours(fds[0]);
+    const Fd theirs(fds[1]);
+    Ends ends(wire::Cipher::chacha20_poly1305);
+    ends.hello.extra_bytes = 5;
+    const std::vector<u8> message = some(300'000, 3);
+    std::thread deputy([&] {
+      std::vector<u8> record = with_room({'h', 'e', 'l', 'l', 'o'});
+      const u32 length = 5;
+      engine::seal(ends.deputy.out, record.data(), length, &ends.hello);
+      write_all(theirs.get(), &length, sizeof length);
+      write_all(theirs.get(), record.data(), record.size());
+      for (size_t at = 0; at < message.size(); at += wire::kMaxRecord) {
+        const u32 here = static_cast<u32>(std::min<size_t>(message.size() - at, wire::kMaxRecord));
+        record = with_room({message.begin() + static_cast<i64>(at), message.begin() + static_cast<i64>(at + here)});
+        engine::seal(ends.deputy.out, record.data(), here, nullptr);
+        if (nonsense && at > 0) record[7] ^= 1;
+        write_all(theirs.get(), &here, sizeof here);
+        write_all(theirs.get(), record.data(), record.size());
+      }
+    });
+    std::vector<u8> first;
+    SealedLink link = SealedLink::answer(ours, ends.token, ends.hello, &first, milliseconds(5'000));
+    ASSERT_TRUE(link);
+    EXPECT_EQ(std::string(first.begin(), first.end()), "hello");
+    std::vector<u8> got(message.size());
+    u8 byte = 0;
+    EXPECT_TRUE(link.receive(got.data(), 1));
+    EXPECT_TRUE(link.has_input());
+    EXPECT_TRUE(link.peek(&byte, 1));
+    EXPECT_EQ(byte, message[1]);
+    EXPECT_EQ(link.receive(got.data() + 1, got.size() - 1), !nonsense);
+    if (!nonsense) {
+      EXPECT_EQ(got, message);
+    }
+    deputy.join();
+  }
+}
+
+TEST(SealedLink, IsNoneWithoutTheToken) {
+  int fds[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+  Fd ours(fds[0]);
+  const Fd theirs(fds[1]);
+  Ends ends(wire::Cipher::chacha20_poly1305), other(wire::Cipher::chacha20_poly1305);
+  ends.hello.extra_bytes = 5;
+  std::vector<u8> record = with_room({'h', 'e', 'l', 'l', 'o'});
+  const u32 length = 5;
+  engine::seal(other.deputy.out, record.data(), length, &ends.hello);
+  write_all(theirs.get(), &length, sizeof length);
+  write_all(theirs.get(), record.data(), record.size());
+  std::vector<u8> first;
+  EXPECT_FALSE(SealedLink::answer(ours, ends.token, ends.hello, &first, milliseconds(5'000)));
+  EXPECT_TRUE(ours) << "it is the caller's to close";
+}
+
+}  // namespace
+}  // namespace omig
