@@ -171,7 +171,10 @@ awaitable<void> Peers::serve_ticket(tcp::socket& socket) {
   const bool said = co_await net::read_exactly(socket, &hello, sizeof hello, kReach);
   std::erase(strangers_, &socket);
   if (!said || hello.magic != kTicketMagic || hello.version != TicketHello().version) co_return;
-  if (const auto guest = tickets_.use(hello.name, now_ms())) receive_guest(socket, *guest);
+  auto guest = tickets_.use(hello.name, now_ms());
+  if (!guest) co_return;
+  receive_guest(socket, *guest);
+  if (--guest->attempts > 0) tickets_.give(hello.name, std::move(*guest), now_ms() + kTicketFor_ms);
 }
 
 // Who has no certificate may ask for one, once, and remains a stranger.

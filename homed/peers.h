@@ -75,6 +75,7 @@ class Peers {
   struct Expected {
     Ticket ticket;
     Json request;
+    u32 attempts = kMoveAttempts;  // that are left
   };
   void receive_guest(tcp::socket& socket, const Expected& guest);
 

@@ -524,9 +524,8 @@ class Departure {
 // A file that is mapped between the offer and the freeze (a program that is just starting) is offered in the next
 // attempt. One that maps files all the time has the last one's bytes shipped as anonymous memory.
 MoveReport depart(const DepartOptions& options) {
-  constexpr int kAttempts = 4;
-  for (int attempt = 1;; ++attempt) {
-    MoveReport report = Departure(options, attempt == kAttempts).run();
+  for (u32 attempt = 1;; ++attempt) {
+    MoveReport report = Departure(options, attempt == kMoveAttempts).run();
     if (report.ok || report.reason != kMappedMeanwhile) return report;
   }
 }

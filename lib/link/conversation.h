@@ -2,7 +2,7 @@
 // A TLS 1.3 connection as blocking functions: how movers and hosts speak to each other.
 //
 // Neither has a certificate, nor the right to read one. Whoever wants to move a process to a node has its homed ask the
-// homed there, and gets a *ticket*: a random name and key for one connection within the next seconds. The name opens
+// homed there, and gets a *ticket*: a random name and key for one move within the next seconds. The name opens
 // the target's door, in clear; the key, known to both ends from homeds' own conversation, is the pre-shared key of the
 // connection's TLS handshake. So a host that is broken into knows nothing that opens another door.
 //
@@ -19,6 +19,10 @@
 #include "lib/link/identity.h"
 
 namespace omig {
+
+// A mover begins anew when its program has mapped a file since it made its offer: a ticket is good for as many
+// connections, one after the other.
+inline constexpr u32 kMoveAttempts = 4;
 
 struct Ticket {
   std::array<u8, 16> name{};
