@@ -340,6 +340,7 @@ Json Control::processes(const std::map<pid_t, u64>& away) {
   }
   Json guests = Json::array();
   for (const auto& [key, v] : d_.visitors.all()) {
+    if (v.job.disclosure < cluster::kDiscloseNumber) continue;
     Json item{{"pid", v.pid},
               {"home", v.home},
               {"threads", v.threads},
@@ -350,7 +351,8 @@ Json Control::processes(const std::map<pid_t, u64>& away) {
               {"since_ms", v.since_ms},
               {"moving", d_.moving.contains(key)},
               {"local_pid", v.local_pid},
-              {"command", v.command}};
+              {"command", v.job.disclosure < cluster::kDiscloseAll ? "-" : v.command}};
+    if (v.job.disclosure >= cluster::kDiscloseUser) item["uid"] = v.uid;
     tell_job(item, v.job);
     if (!v.refusal.empty()) item["refusal"] = v.refusal;
     guests.push_back(std::move(item));

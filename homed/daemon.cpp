@@ -26,7 +26,7 @@ cluster::NodeEntry own_entry(Daemon& d) {
     ++entry.guests;
     if (!d.moving.contains(key)) entry.runnable += v.meter.demand();
   }
-  entry.accepts = !d.settings.block && !d.settings.quiet;
+  entry.accepts = !d.settings.block && !d.settings.quiet && !d.owner_needs_it;
   entry.reserved = d.visitors.reserved(now_ms());
   entry.told = d.average.told();
   entry.coming = d.coming.per_s(now_ms(), cluster::DecayKind::slow, {});

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "homed/children.h"
+#include "homed/guest_limits.h"
 #include "homed/history.h"
 #include "homed/log.h"
 #include "homed/permission.h"
@@ -46,6 +47,7 @@ struct Settings {
   double speed = 0;    // instead of the measured one; 0: none
   u32 gateways = 0;
   cluster::DecaySettings decay;
+  Limits limits;
 };
 
 struct Daemon {
@@ -71,6 +73,7 @@ struct Daemon {
   cluster::Window window;
   cluster::LoadAverage average;
   double utilisation = 0;                    // capacity.h keeps it
+  bool owner_needs_it = false;               // guest_limits.h keeps it: no guests now
   cluster::Programs programs;                // what they did in earlier runs
   cluster::DecayingSum coming;               // new processes, by the time that they will be there
   cluster::Links links;                      // from here to the others

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The part of Members that is about who belongs to the cluster: certificates, invitations, revocations.
+#include <signal.h>
+
 #include <algorithm>
 
 #include "homed/members.h"
@@ -10,6 +12,7 @@ namespace omig {
 namespace {
 
 constexpr milliseconds kReach{5'000};
+constexpr i64 kPartWithin_ms = 30'000;
 constexpr u32 kShortest_s = 10, kUsual_s = 600, kLongest_s = 7 * 24 * 3600, kMostUses = 10'000;
 
 Json enroll_request(const std::string& secret, const std::string& public_key, const std::string& name) {
@@ -131,18 +134,28 @@ void Members::note_revoked() {
     if (d_.credentials.revoked(seen.entry.identity)) thrown_out_.insert(seen.entry.name);
 }
 
-// Again and again: a guest that has just come is not listed yet, one that is just being moved cannot be told.
+// Again and again: a guest that has just come is not listed yet, one that is just being moved cannot be told. What is
+// not given back in time is cut off: the node that was thrown out must not go on as the user's, nor stay here.
 void Members::part_from_revoked() {
   // One of that name that is known now is another one, or has got another certificate.
   std::erase_if(thrown_out_, [&](const std::string& name) { return d_.window.find(name) != nullptr; });
-  if (thrown_out_.empty()) return;
-  const auto part = [&](const VisitorKey& key, const std::string& node, i64 barred_until_ms) {
-    if (!thrown_out_.contains(node) || d_.moving.contains(key) || barred_until_ms > now_ms()) return;
-    spawn(d_, "parting from a revoked node", send_home(key, node));
+  if (thrown_out_.empty()) {
+    parting_since_ms_.clear();
+    return;
+  }
+  const i64 now = now_ms();
+  const auto part = [&](const VisitorKey& key, const std::string& node, pid_t last_resort, i64 barred_until_ms) {
+    if (!thrown_out_.contains(node)) return;
+    const i64 since = parting_since_ms_.try_emplace(key, now).first->second;
+    if (now - since > kPartWithin_ms && kill(last_resort, SIGKILL) == 0)
+      log("process {} of {} is ended: {} was revoked, and it did not come home in {} s", key.pid, key.home, node,
+          kPartWithin_ms / 1000);
+    else if (!d_.moving.contains(key) && barred_until_ms <= now)
+      spawn(d_, "parting from a revoked node", send_home(key, node));
   };
   for (const auto& [pid, p] : d_.processes.all())
-    if (p.where == Where::away) part({d_.config.name, pid}, p.node, p.barred_until_ms);
-  for (const auto& [key, visitor] : d_.visitors.all()) part(key, key.home, visitor.barred_until_ms);
+    if (p.where == Where::away) part({d_.config.name, pid}, p.node, pid, p.barred_until_ms);
+  for (const auto& [key, visitor] : d_.visitors.all()) part(key, key.home, visitor.host_pid, visitor.barred_until_ms);
 }
 
 awaitable<void> Members::send_home(VisitorKey key, std::string node) {

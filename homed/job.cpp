@@ -27,6 +27,12 @@ std::optional<cluster::JobChange> change_from(const Json& request, std::string* 
     change.decay = cluster::decay_kind_named(text_field(request, "decay"));
     if (!change.decay) *wrong = fmt::format("no decay {}: there are {}", request["decay"].dump(), cluster::kDecayKinds);
   }
+  if (const auto it = request.find("disclosure"); it != request.end()) {
+    if (!it->is_number_unsigned() || it->get<u64>() > cluster::kDiscloseAll)
+      *wrong = fmt::format("disclosure is 0 to {}, not {}", cluster::kDiscloseAll, it->dump());
+    else
+      change.disclosure = it->get<u32>();
+  }
   return wrong->empty() ? std::optional(change) : std::nullopt;
 }
 
@@ -48,6 +54,7 @@ void tell_job(Json& answer, const cluster::Job& job) {
   if (job.locked && !job.node.empty()) answer["locked_to"] = job.node;
   answer["kind"] = cluster::name_of(job.kind);
   answer["decay"] = cluster::name_of(job.decay);
+  answer["disclosure"] = job.disclosure;
 }
 
 awaitable<Json> set_job(Daemon& d, Json request, Asker asker) {

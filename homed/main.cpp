@@ -222,7 +222,7 @@ awaitable<void> bring_home(Daemon& d, Moves& moves, pid_t pid, std::string reaso
 
 // Looks at our processes and guests four times a second, and sees to what follows from it at once.
 awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Members& members, Scheduler& scheduler,
-                           Starts& starts, Usher& usher) {
+                           Starts& starts, Usher& usher, Warden& warden) {
   asio::steady_timer timer(d.io);
   double told = 0;
   constexpr i64 kSweepEvery_ms = 2'000;
@@ -233,6 +233,7 @@ awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Members& membe
     d.visitors.scan(now_ms());
     starts.observe();
     usher.review();
+    warden.review();
     members.part_from_revoked();
     if (const i64 now = now_ms(); now >= swept_ms + kSweepEvery_ms) {
       swept_ms = now;
@@ -302,6 +303,7 @@ int run(Start start) {
   Peers peers(daemon, [&] { scheduler.poke(); });
   Starts starts(daemon, moves);
   Usher usher(daemon, moves);
+  Warden warden(daemon, moves);
   Members members(daemon, moves, peers, start.listen_given);
   peers.on_revoked = [&] { members.note_revoked(); };
   Control control(daemon, moves, peers, members, starts);
@@ -309,7 +311,7 @@ int run(Start start) {
   daemon.visitors.scan(now_ms());
   peers.start(membership);
   control.start();
-  spawn(daemon, "watching", keep_watch(daemon, moves, peers, members, scheduler, starts, usher));
+  spawn(daemon, "watching", keep_watch(daemon, moves, peers, members, scheduler, starts, usher, warden));
   spawn(daemon, "scheduling", scheduler.run());
   spawn(daemon, "measuring", keep_capacity(daemon));
   spawn(daemon, "utilisation", keep_utilisation(daemon));

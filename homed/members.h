@@ -4,6 +4,7 @@
 // last is kept in DIR/membership.json and outlives homed.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -71,6 +72,7 @@ class Members {
   bool listen_given_;
   bool changing_ = false, emptying_ = false;
   std::set<std::string> thrown_out_;  // names of revoked nodes
+  std::map<VisitorKey, i64> parting_since_ms_;
 };
 
 }  // namespace omig

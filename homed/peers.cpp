@@ -318,7 +318,8 @@ Json Peers::offer(const Json& request) {
   move.urgent = field(request, "urgent", false);
   const std::string home = text_field(request, "home");
   const bool agreed = field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance &&
-                      cluster::accepts(own_entry(d_), move) && tokens_.take(now_ms());
+                      cluster::accepts(own_entry(d_), move) && !limit_reached(d_, home, std::nullopt, move.rss_bytes) &&
+                      tokens_.take(now_ms());
   if (agreed) d_.visitors.reserve({home, move.pid}, move.demand, move.rss_bytes, now_ms() + kReservation_ms);
   return {{"ok", agreed}, {"entry", cluster::to_json(told_entry())}};
 }
@@ -341,6 +342,9 @@ std::optional<std::string> Peers::why_not_here(const Json& request) const {
       membership().form == cluster::Form::map && home != d_.config.name && d_.window.find(home) == nullptr)
     return fmt::format("{} knows no node {}: it is not in its map, or was not heard of yet", d_.config.name, home);
   if (d_.settings.block) return fmt::format("{} takes no guests (block)", d_.config.name);
+  const std::optional<uid_t> owner = request.contains("uid") ? std::optional(uid) : std::nullopt;
+  if (auto limit = limit_reached(d_, text_field(request, "home"), owner, field<u64>(request, "rss_bytes", 0)))
+    return limit;
   const u64 rss_bytes = field<u64>(request, "rss_bytes", 0);
   const u64 free_bytes = memory_now().free_bytes;
   if (rss_bytes > free_bytes || free_bytes - rss_bytes < kVisitNeeds)

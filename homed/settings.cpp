@@ -29,6 +29,7 @@ Json to_json(const Settings& settings) {
   for (const Switch& each : kSwitches) json[std::string(each.name)] = settings.*each.value;
   json["speed"] = settings.speed;
   json["gateways"] = settings.gateways;
+  for (const LimitName& each : kLimits) json[std::string(each.name)] = settings.limits.*each.value;
   json["decay"] = {{"interval", settings.decay.interval_ms},
                    {"slow", settings.decay.slow_permille},
                    {"fast", settings.decay.fast_permille}};
@@ -50,6 +51,11 @@ std::string take(const Json& json, Settings& settings) {
       if (!value.is_number_unsigned() || value.get<u64>() > kMostGateways)
         return fmt::format("gateways are 0 to {}, not {}", kMostGateways, value.dump());
       settings.gateways = value.get<u32>();
+    } else if (const auto* limit = std::ranges::find(kLimits, name, &LimitName::name); limit != kLimits.end()) {
+      const u64 number = value.is_number_unsigned() ? value.get<u64>() : ~0ull;
+      if (number != 0 && (number < limit->least || number > limit->most))
+        return fmt::format("{} is {} to {}, or 0: no limit; not {}", name, limit->least, limit->most, value.dump());
+      settings.limits.*limit->value = static_cast<u32>(number);
     } else if (name == "decay") {
       if (!value.is_object()) return "decay is interval, slow and fast, not " + value.dump();
       cluster::DecaySettings& decay = settings.decay;
@@ -66,7 +72,9 @@ std::string take(const Json& json, Settings& settings) {
       }
       if (!cluster::sensible(decay)) return std::string(cluster::kDecayRange);
     } else {
-      return "no setting " + name + ": there are block, stay, lstay, quiet, speed, gateways, decay";
+      return "no setting " + name +
+             ": there are block, stay, lstay, quiet, speed, gateways, decay, guests, guests_per_home, "
+             "guests_per_user, guest_mb, owner_load";
     }
   }
   return "";

@@ -132,6 +132,7 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     v.calls = calls;
     v.rss_bytes = field<u64>(guest, "rss_bytes", 0);
     v.command = text_field(guest, "command");
+    v.uid = field<uid_t>(guest, "uid", 0);
     v.since_ms = field<u64>(guest, "since_ms", 0);
     v.moves = field<u32>(guest, "moves", 1);
     v.listed_ms = now_ms;

@@ -27,6 +27,7 @@ struct Visitor {
   double calls_per_s = 0;
   double cpu_per_s = 1;  // as calls_per_s: lately; until it is known it is taken to have a CPU
   std::string command;
+  uid_t uid = 0;     // at home
   u64 since_ms = 0;  // how long it has been here
   u32 moves = 1;
   i64 listed_ms = 0;  // our clock, when its host last told about it
@@ -61,6 +62,7 @@ class Visitors {
   // Asks every host now and waits for the answers.
   awaitable<void> refresh();
   std::map<VisitorKey, Visitor>& all() { return visitors_; }
+  const std::map<VisitorKey, Visitor>& all() const { return visitors_; }
   std::vector<VisitorKey> find(i32 pid) const;
   const HostAddress* host_of(pid_t host_pid) const;
 

@@ -163,18 +163,33 @@ constexpr size_t kFirstRoom = 4096;
 bool ReplyStream::begin(SealedLink& link, u64 seq, wire::Reply* reply) {
   link_ = &link;
   if (buffer_.empty()) buffer_.resize(kFirstRoom);
-  left_ = 0;
+  at_ = end_ = left_ = 0;
   if (!receive_head(link, seq, reply)) return false;
   left_ = reply->out_bytes;
-  return true;
+  end_ = std::min<u64>(left_, kFirstRoom);
+  return link.receive(buffer_.data(), end_);
 }
 
 const u8* ReplyStream::take(u64 bytes) {
   if (bytes > left_) return nullptr;
-  if (buffer_.size() < bytes) buffer_.resize(kMostAtOnce);
-  if (!link_->receive(buffer_.data(), bytes)) return nullptr;
+  const size_t here = end_ - at_;
+  if (here < bytes) {
+    if (buffer_.size() < bytes) {
+      syscalls::Bytes larger(kMostAtOnce);
+      memcpy(larger.data(), buffer_.data() + at_, here);
+      buffer_.swap(larger);
+    } else {
+      memmove(buffer_.data(), buffer_.data() + at_, here);
+    }
+    at_ = 0;
+    end_ = here;
+    if (!link_->receive(buffer_.data() + here, bytes - here)) return nullptr;
+    end_ = bytes;
+  }
+  const u8* taken = buffer_.data() + at_;
+  at_ += bytes;
   left_ -= bytes;
-  return buffer_.data();
+  return taken;
 }
 
 bool ReplyStream::finish() {

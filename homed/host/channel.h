@@ -66,7 +66,8 @@ bool send_frame(SealedLink& link, wire::Type type, u64 seq, const void* body = n
 // A reply whose output is taken off the link while it arrives: the deputy sends on while the guest's memory is written.
 class ReplyStream final : public syscalls::Stream {
  public:
-  // Waits for the reply to `seq`. False: link broken or out of step.
+  // Waits for the reply to `seq`, and takes a small one off the link as a whole, wanted or not. False: link broken or
+  // out of step.
   bool begin(SealedLink& link, u64 seq, wire::Reply* reply);
   const u8* take(u64 bytes) override;
   // Takes what nobody wanted: the link is free for the next call then. False: it broke, now or before.
@@ -75,7 +76,8 @@ class ReplyStream final : public syscalls::Stream {
  private:
   SealedLink* link_ = nullptr;
   syscalls::Bytes buffer_;
-  u64 left_ = 0;  // of the output, on the link
+  size_t at_ = 0, end_ = 0;  // what of the buffer has not been taken
+  u64 left_ = 0;             // of the output, in the buffer and on the link
 };
 
 // Waits for the reply to `seq`. False: link broken or out of step.

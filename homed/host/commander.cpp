@@ -61,6 +61,7 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
                         {"state", std::string(1, task_state(guest->pid))},
                         {"calls", guest->calls.load()},
                         {"command", guest->command},
+                        {"uid", guest->home_uid},
                         {"job", guest->job},
                         {"since_ms", since}});
     }

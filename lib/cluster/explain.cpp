@@ -29,8 +29,8 @@ std::string worth_text(const MoveDecision& m) {
 std::string mib(u64 bytes) { return fmt::format("{} MiB", bytes >> 20); }
 
 // Nothing: it is ripe.
-std::string unripe_text(const Candidate& c) {
-  switch (unripe(c)) {
+std::string unripe_text(const Candidate& c, const Links& links) {
+  switch (unripe(c, links)) {
     case Unripe::no: return "";
     case Unripe::not_movable: return "it is stopped, being moved, or was refused a moment ago";
     case Unripe::locked: return "it is locked (mosrun -L), so it moves only when asked to";
@@ -102,7 +102,8 @@ std::string explain(const PlacementState& state, const Candidate& c, const Polic
   if (c.kind == JobKind::cpu) text += " It is said to be CPU-bound (mosrun -c): its calls home do not count.";
   if (c.kind == JobKind::io && c.away) text += " It is said to be I/O-bound (mosrun -i): it is drawn home.";
   if (policy.move == MoveRule::none) return text + " This policy moves nothing that runs.";
-  if (const std::string why = unripe_text(c); !why.empty()) return text + " It stays for now: " + why + ".";
+  if (const std::string why = unripe_text(c, state.links); !why.empty())
+    return text + " It stays for now: " + why + ".";
   if (state.others.empty()) return text + " It stays: no other node is up and takes guests.";
   if (policy.move != MoveRule::gain) {
     const auto moves = decide(state, 0, policy);

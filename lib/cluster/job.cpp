@@ -53,6 +53,7 @@ Job JobChange::applied_to(Job job) const {
   job.node = node.value_or(std::move(job.node));
   job.kind = kind.value_or(job.kind);
   job.decay = decay.value_or(job.decay);
+  job.disclosure = disclosure.value_or(job.disclosure);
   return job;
 }
 
@@ -66,6 +67,7 @@ std::string text_of(const Job& job) {
   if (job.locked && !job.node.empty()) text += ",node=" + job.node;
   if (job.kind != JobKind::none) text += std::string(",kind=") + name_of(job.kind);
   if (job.decay != DecayKind::slow) text += std::string(",decay=") + name_of(job.decay);
+  if (job.disclosure != kDiscloseAll) text += ",disclosure=" + std::to_string(job.disclosure);
   return text;
 }
 
@@ -80,6 +82,7 @@ Job job_from(std::string_view text) {
     if (name == "node") job.node = value;
     if (name == "kind") job.kind = job_kind_named(value).value_or(job.kind);
     if (name == "decay") job.decay = decay_kind_named(value).value_or(job.decay);
+    if (name == "disclosure") job.disclosure = std::min(number_from(value).value_or(job.disclosure), kDiscloseAll);
   });
   return job;
 }
@@ -90,6 +93,7 @@ std::string told(const Job& job) {
   if (job.locked) add(job.node.empty() ? "locked" : "locked to " + job.node);
   if (job.kind != JobKind::none) add(std::string("kind ") + name_of(job.kind));
   if (job.decay != DecayKind::slow) add(std::string("decay ") + name_of(job.decay));
+  if (job.disclosure != kDiscloseAll) add("disclosure " + std::to_string(job.disclosure));
   return text;
 }
 

@@ -17,6 +17,9 @@ namespace omig::cluster {
 
 inline constexpr const char* kJobVariable = "OMIG_JOB";
 
+// openMosix' levels: 0 nothing, 1 its number, 2 its user as well, 3 all.
+inline constexpr u32 kDiscloseNumber = 1, kDiscloseUser = 2, kDiscloseAll = 3;
+
 // What it would wait for if memory were endless.
 enum class JobKind : u8 { none, cpu, io };
 
@@ -25,6 +28,7 @@ struct Job {
   std::string node;     // locked there: what it, or a child, executes begins there as well; empty: where it is
   JobKind kind = JobKind::none;
   DecayKind decay = DecayKind::slow;  // of what follows
+  u32 disclosure = kDiscloseAll;      // what the tools of a node that it visits tell of it
   bool operator==(const Job&) const = default;
 };
 
@@ -34,8 +38,9 @@ struct JobChange {
   std::optional<std::string> node;
   std::optional<JobKind> kind;
   std::optional<DecayKind> decay;
+  std::optional<u32> disclosure;
 
-  bool any() const { return locked || node || kind || decay; }
+  bool any() const { return locked || node || kind || decay || disclosure; }
   Job applied_to(Job job) const;
 };
 

@@ -64,9 +64,11 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
     return std::nullopt;
   const auto name = json.find("name");
   const auto endpoint = json.find("endpoint");
-  const auto accepts = json.find("accepts"), quiet = json.find("quiet");
+  const auto accepts = json.find("accepts"), quiet = json.find("quiet"), identity = json.find("identity");
   if (name == json.end() || !name->is_string() || endpoint == json.end() || !endpoint->is_string() ||
-      accepts == json.end() || !accepts->is_boolean() || quiet == json.end() || !quiet->is_boolean())
+      accepts == json.end() || !accepts->is_boolean() || quiet == json.end() || !quiet->is_boolean() ||
+      identity == json.end() || !identity->is_string() ||
+      identity->get_ref<const std::string&>().size() > kMostIdentity)
     return std::nullopt;
   e.name = name->get<std::string>();
   if (e.name.empty() || e.name.size() > 31) return std::nullopt;
@@ -75,8 +77,7 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
   e.endpoint = *parsed;
   e.accepts = accepts->get<bool>();
   e.quiet = quiet->get<bool>();
-  if (const auto identity = json.find("identity"); identity != json.end() && identity->is_string())
-    e.identity = identity->get<std::string>().substr(0, kMostIdentity);
+  e.identity = identity->get<std::string>();
   return e;
 }
 

@@ -3,6 +3,8 @@
 // the network between two nodes sees nothing of what travels.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -188,6 +190,26 @@ TEST(Cluster, ARevokedNodeIsOutAtOnce) {
   EXPECT_EQ(seen(lab, 2), left);
   there.ends_well();
   from_there.ends_well();
+}
+
+// A node that keeps what it has: its host is stopped, so it answers nobody.
+TEST(Cluster, WhatARevokedNodeDoesNotGiveBackIsEnded) {
+  Lab lab(3);
+  if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
+  Child kept({.words = lab.on_node(1, {"python3", "-c", "while True: pass"})}, fresh_directory("kept"));
+  const auto is_python = [&] { return read_file(fmt::format("/proc/{}/comm", kept.pid())) == "python3\n"; };
+  const auto end = Clock::now() + std::chrono::seconds(30);
+  while (!is_python() && Clock::now() < end) poll(nullptr, 0, 5);
+  ASSERT_TRUE(lab.omctl(1, {"migrate", std::to_string(kept.pid()), "node3"}).succeeded());
+  while (lab.hosts(3).size() > 1 && Clock::now() < end) poll(nullptr, 0, 5);  // of an attempt that was begun anew
+  const std::vector<pid_t> hosts = lab.hosts(3);
+  ASSERT_EQ(hosts.size(), 1u);
+  ASSERT_EQ(kill(hosts.front(), SIGSTOP), 0);
+  EXPECT_TRUE(lab.omctl(1, {"cluster", "revoke", "node3"}).succeeded());
+  EXPECT_TRUE(kept.wait_for_end(milliseconds(90'000))) << lab.logs();
+  EXPECT_TRUE(WIFSIGNALED(kept.outcome().status)) << kept.outcome().describe();
+  EXPECT_TRUE(contains(lab.logs(), "is ended: node3 was revoked"));
+  kill(hosts.front(), SIGCONT);
 }
 
 }  // namespace

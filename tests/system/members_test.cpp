@@ -63,9 +63,9 @@ TEST(Members, MapsAreLoadedWhileAProgramIsAway) {
   EXPECT_EQ(by_setpe({"-W", "-f", file, "-g", "1"}).out,
             fmt::format("node 11 of 3 at {}:7946, 1 brought home, 0 sent home\n", a));
   EXPECT_EQ(by_setpe({"-r"}).out, read_file(file));
-  EXPECT_EQ(lab.omctl(1, {"set", "gateways"}).out, "gateways  1\n");
+  EXPECT_EQ(lab.omctl(1, {"set", "gateways"}).out, "gateways        1\n");
   EXPECT_EQ(lab.omctl(1, {"where", job.pid()}).out, "node1\n");
-  EXPECT_EQ(lab.omctl(1, {"set", "lstay"}).out, "lstay     off\n");  // nothing was left set
+  EXPECT_EQ(lab.omctl(1, {"set", "lstay"}).out, "lstay           off\n");  // nothing was left set
   EXPECT_TRUE(load(lab, 2, read_file(file)).succeeded());
   until_seen(lab, 2, {{11, "node1"}, {2, "node2"}, {3, "node3"}});
   // It outlives homed, which is started with the old number.

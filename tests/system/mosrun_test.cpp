@@ -109,6 +109,36 @@ finally:
             "there\n");
 }
 
+// openMosix' disclosure: what the tools of the visited node say, from the start and changed while it is there.
+TEST(Mosrun, TheVisitedNodeTellsWhatIsDisclosed) {
+  Lab lab(2);
+  EXPECT_EQ(output_of(lab, with_names(R"py(
+child = run("omctl", "run", "--disclosure", "1", "-n", "node2", sys.executable, "-c", BUSY)
+try:
+    def guest(): return guests("node2").get(child.pid)
+    until(guest, processes)
+    assert guest()["command"] == "-" and "uid" not in guest() and guest()["disclosure"] == 1, guest()
+    assert processes()[child.pid]["command"] != "-", "home knows it all"
+    def said(level):
+        answer = homed({"op": "job", "pid": child.pid, "disclosure": level})
+        assert answer["ok"] and answer["disclosure"] == level, answer
+    said(2)
+    until(lambda: guest().get("uid") == os.getuid(), guest)
+    assert guest()["command"] == "-", guest()
+    said(3)
+    until(lambda: guest()["command"].startswith("python3"), guest)
+    said(0)
+    until(lambda: guest() is None, guest)
+    assert homed({"op": "nodes"}, "node2")["ok"] and homed({"op": "job", "pid": child.pid, "disclosure": 4})["code"] == "invalid"
+    assert homed({"op": "migrate", "pid": child.pid, "to": "home"})["ok"]
+    assert processes()[child.pid]["disclosure"] == 0
+    print("told")
+finally:
+    child.kill()
+)py")),
+            "told\n");
+}
+
 TEST(Mosrun, ChildrenInheritAlsoFromThoseThatHaveEnded) {
   Lab lab(2);
   EXPECT_EQ(output_of(lab, with_names(R"py(

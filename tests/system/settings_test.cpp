@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "tests/system/script.h"
+#include "tests/system/membership.h"
 
 namespace omig::test {
 
@@ -82,7 +82,7 @@ finally:
   told(kTry, "node2 takes no guests (block)\n");
   lab.kill_homed(2);
   lab.restart_homed(2);
-  EXPECT_EQ(lab.omctl(2, {"set", "block"}).out, "block     on\n");
+  EXPECT_EQ(lab.omctl(2, {"set", "block"}).out, "block           on\n");
   told(kTry, "node2 takes no guests (block)\n");
   EXPECT_TRUE(lab.omctl(2, {"set", "block", "off"}).succeeded());
   told(kTry, "moved\n");
@@ -156,6 +156,70 @@ TEST(Settings, MosctlAnswersAsOpenMosixDid) {
   EXPECT_TRUE(mosctl({"setdecay", "1", "975", "926"}).succeeded());
   EXPECT_EQ(WEXITSTATUS(mosctl({"gettune"}).status), 1);
   EXPECT_EQ(WEXITSTATUS(mosctl({"setdecay", "1"}).status), 2);
+}
+
+// How many, of whom, how large: who comes too late is told so, and who has become too large goes home.
+TEST(Settings, GuestsHaveLimits) {
+  Lab lab(3);
+  EXPECT_EQ(output_of(lab, R"py(
+def set(**values): return homed({"op": "set", **values}, "node2")
+def moved(child, to="node2"): return homed({"op": "migrate", "pid": child.pid, "to": to})
+def refused(child, why):
+    answer = moved(child)
+    assert not answer["ok"] and why in answer["reason"], answer
+for wrong in ({"guests": -1}, {"owner_load": 5}, {"owner_load": 101}, {"guest_mb": "many"}):
+    assert set(**wrong)["code"] == "invalid", wrong
+GROW = "import sys\nall = []\nwhile True:\n    if sys.stdin.readline(): all.append(bytearray(b'x') * (64 << 20))"
+children = [start(BUSY), start(BUSY), subprocess.Popen([sys.executable, "-c", GROW], stdin=subprocess.PIPE)]
+try:
+    until(lambda: all(c.pid in processes() for c in children), processes)
+    one, two, grows = children
+    set(guests=1)
+    assert moved(one)["ok"]
+    until(lambda: homed({"op": "ps"}, "node2")["guests"], lambda: "not listed")
+    refused(two, "node2 takes 1 guest at most (omctl set guests)")
+    set(guests=0, guests_per_home=1)
+    refused(two, "node2 takes 1 guest of node1 at most (omctl set guests_per_home)")
+    set(guests_per_home=0, guests_per_user=1)
+    refused(two, f"node2 takes 1 guest of user {os.getuid()} of node1 at most")
+    set(guests_per_user=0, guest_mb=50)
+    assert moved(grows)["ok"]
+    grows.stdin.write(b"\n")
+    grows.stdin.flush()
+    until(lambda: processes()[grows.pid]["where"] == "home", lambda: homed({"op": "ps"}, "node2"))
+    refused(grows, "node2 takes no guest with more than 50 MiB")
+    assert processes()[one.pid]["node"] == "node2"
+    print("limited")
+finally:
+    for child in children: child.kill()
+)py"),
+            "limited\n");
+  const std::string log = lab.omctl(2, {"log"}).out;
+  EXPECT_NE(log.find("MiB, 50 are allowed here (guest_mb)"), std::string::npos) << log;
+}
+
+// The owner's work is not omig's, and comes first: its guests go home, and may come again when it is over.
+TEST(Settings, TheOwnersWorkComesFirst) {
+  Lab lab(2, {"--cpu", "40"});
+  if (!lab.has_namespaces()) GTEST_SKIP() << "needs nodes with shares of the CPU: no namespaces here (not root)";
+  EXPECT_TRUE(lab.omctl(2, {"set", "owner_load", "30"}).succeeded());
+  Away guest(lab, 1, 2);
+  const auto where = [&] { return lab.omctl(1, {"where", guest.pid()}).out; };
+  const auto until = [&](const auto& true_at_last) {
+    const auto end = Clock::now() + std::chrono::seconds(60);
+    while (!true_at_last() && Clock::now() < end) poll(nullptr, 0, 50);
+    return true_at_last();
+  };
+  {
+    const Child owner({.words = lab.on_node(2, {"env", "-u", "LD_PRELOAD", "python3", "-c", "while True: pass"})},
+                      fresh_directory("owner"));
+    EXPECT_TRUE(until([&] { return where() == "node1\n"; })) << lab.logs();
+    const Outcome refused = lab.omctl(1, {"migrate", guest.pid(), "node2"});
+    EXPECT_TRUE(contains(refused.err, "node2 is needed by who works there")) << refused.err;
+  }
+  EXPECT_TRUE(until([&] { return lab.omctl(1, {"migrate", guest.pid(), "node2"}).succeeded(); })) << lab.logs();
+  EXPECT_EQ(where(), "node2\n");
+  guest.ends_well();
 }
 
 }  // namespace

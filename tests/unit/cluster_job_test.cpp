@@ -10,14 +10,14 @@ namespace {
 TEST(Job, IsWholeAfterAJourneyAsText) {
   for (const Job& job : {Job{}, Job{.locked = true}, Job{.locked = true, .node = "node3"}, Job{.kind = JobKind::io},
                          Job{.locked = true, .node = "2", .kind = JobKind::cpu, .decay = DecayKind::none},
-                         Job{.decay = DecayKind::fast}})
+                         Job{.decay = DecayKind::fast}, Job{.disclosure = 0}, Job{.locked = true, .disclosure = 2}})
     EXPECT_EQ(job_from(text_of(job)), job) << text_of(job);
   EXPECT_EQ(text_of({}), "free");
 }
 
 TEST(Job, NonsenseFromOutsideSaysNothing) {
   EXPECT_EQ(job_from(""), Job{});
-  EXPECT_EQ(job_from("locked,kind=,kind,decay=often,=,,node"), Job{});
+  EXPECT_EQ(job_from("locked,kind=,kind,decay=often,=,,node,disclosure=x,disclosure="), Job{});
   EXPECT_EQ(job_from("tomorrow=yes,lock,kind=io"), (Job{.locked = true, .kind = JobKind::io}));
   EXPECT_EQ(job_from("lock," + std::string(1'000, 'x')), Job{});
 }

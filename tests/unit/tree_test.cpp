@@ -115,12 +115,27 @@ TEST(Tree, Processes) {
     EXPECT_EQ(homed.asked.back(), (Json{{"op", "job"}, {"pid", 4}, {"lock", lock}}));
   }
   EXPECT_EQ(write(homed.ask(), "/4/lock", "2"), -EINVAL);
+  // stay is the lock of its own, or the node's.
+  homed.answers["settings"]["settings"]["lstay"] = false;
+  EXPECT_EQ(text_of(homed, "/4/stay"), "1\n");
+  homed.answers["why"]["locked"] = false;
+  EXPECT_EQ(text_of(homed, "/4/stay"), "0\n");
+  homed.answers["settings"]["settings"]["lstay"] = true;
+  EXPECT_EQ(text_of(homed, "/4/stay"), "1\n");
+  EXPECT_EQ(write(homed.ask(), "/4/stay", "0\n"), 0);
+  EXPECT_EQ(homed.asked.back(), (Json{{"op", "job"}, {"pid", 4}, {"lock", false}}));
+  homed.answers["why"]["disclosure"] = 2;
+  EXPECT_EQ(text_of(homed, "/4/disclosure"), "2\n");
+  EXPECT_EQ(write(homed.ask(), "/4/disclosure", "1\n"), 0);
+  EXPECT_EQ(homed.asked.back(), (Json{{"op", "job"}, {"pid", 4}, {"disclosure", 1}}));
+  for (const char* nonsense : {"4", "-1", "x"}) EXPECT_EQ(write(homed.ask(), "/4/disclosure", nonsense), -EINVAL);
   homed.answers.erase("job");
   EXPECT_EQ(write(homed.ask(), "/4/lock", "1"), -EPERM);
   homed.answers.erase("migrate");
   EXPECT_EQ(write(homed.ask(), "/4/goto", "2"), -EPERM);
   EXPECT_EQ(moved_by("/4/goto"), 4);
   EXPECT_EQ(moved_by("/4/where"), 0);
+  EXPECT_EQ(moved_by("/4/lock"), 0);
   EXPECT_EQ(moved_by("/admin/bring"), 0);
   homed.answers.erase("where");
   homed.error = ESRCH;
@@ -156,6 +171,12 @@ TEST(Tree, Administration) {
     EXPECT_EQ(wrote("bring", nonsense), Json(-EINVAL)) << nonsense;
   }
   EXPECT_EQ(wrote("version", "1"), Json(-EACCES));
+  EXPECT_EQ(text_of(homed, "/admin/nomfs"), "1\n");
+  EXPECT_EQ(write(homed.ask(), "/admin/nomfs", "1\n"), 0);
+  EXPECT_EQ(wrote("nomfs", "0"), Json(-EOPNOTSUPP));
+  homed.answers["nodes"] = {{"ok", true},
+                            {"nodes", {{{"id", 1}, {"rtt_ms", 0.25}, {"bytes_per_s", 12'500'000.0}}, {{"id", 2}}}}};
+  EXPECT_EQ(text_of(homed, "/admin/overheads"), "1 250 12500000\n2 - -\n");
 }
 
 }  // namespace

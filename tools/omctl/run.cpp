@@ -38,7 +38,7 @@ void stay_at_home(Launch& launch) {
 int run_main(const cli::Words& words) {
   CLI::App app{"start a command that can move", "omctl run"};
   Launch launch;
-  std::string kind, decay;
+  std::string kind, decay, disclosure;
   bool home = false, lock = false, unlock = false;
   CLI::Option* node =
       app.add_option("-n,--node", launch.node, "start it there, a node's name or number (default: here)");
@@ -55,6 +55,10 @@ int run_main(const cli::Words& words) {
   app.add_option("--decay", decay, "how soon what it did is forgotten: fast, slow, none (never)")
       ->type_name("DECAY")
       ->check(CLI::IsMember({"fast", "slow", "none"}));
+  app.add_option("--disclosure", disclosure,
+                 "what the tools of a node that it visits tell of it: 0 nothing, 1 its number, 2 its user, 3 all")
+      ->type_name("LEVEL")
+      ->check(cli::whole_number(0, 3));
   cli::carries_command(app);
   cli::example(app,
                "  omctl run -- octave model.m\n  omctl run -n node2 -- make -j 8\n"
@@ -64,6 +68,7 @@ int run_main(const cli::Words& words) {
   if (const auto end = cli::parse(app, own)) return *end;
   if (lock || unlock) launch.job.locked = lock;
   if (!kind.empty()) launch.job.kind = cluster::job_kind_named(kind);
+  if (!disclosure.empty()) launch.job.disclosure = static_cast<u32>(std::stoul(disclosure));
   if (!decay.empty()) launch.job.decay = cluster::decay_kind_named(decay);
   if (home) stay_at_home(launch);
   return omig::launch(launch, command);

@@ -20,14 +20,14 @@ constexpr double kStandard = 10'000;  // openMosix' speed of a standard CPU, our
 void print_settings(const Json& settings) {
   for (const auto& [name, value] : settings.items()) {
     if (value.is_boolean())
-      fmt::print("{:<9} {}\n", name, value.get<bool>() ? "on" : "off");
+      fmt::print("{:<15} {}\n", name, value.get<bool>() ? "on" : "off");
     else if (name == "speed" && value == 0.0)
-      fmt::print("{:<9} measured\n", name);
+      fmt::print("{:<15} measured\n", name);
     else if (name == "decay")
-      fmt::print("{:<9} every {} s, slow keeps {}, fast {} of 1000\n", name, value.value("interval", 0) / 1000.0,
+      fmt::print("{:<15} every {} s, slow keeps {}, fast {} of 1000\n", name, value.value("interval", 0) / 1000.0,
                  value.value("slow", 0), value.value("fast", 0));
     else
-      fmt::print("{:<9} {}\n", name, value.is_string() ? value.get<std::string>() : value.dump());
+      fmt::print("{:<15} {}\n", name, value.is_string() ? value.get<std::string>() : value.dump());
   }
 }
 
@@ -77,6 +77,22 @@ std::optional<Json> node_of(const std::string& which) {
   return std::nullopt;
 }
 
+// What was asked about: a node, and whether the answer is wanted as JSON.
+struct About {
+  std::string node;
+  bool json = false;
+};
+
+// Prints the answer in words, or as JSON with the node that it is about.
+int say(const About& about, const Json& node, const std::string& text, Json values) {
+  if (about.json) {
+    values["id"] = node.value("id", 0);
+    values["name"] = node.value("name", "");
+  }
+  fmt::print("{}\n", about.json ? values.dump() : text);
+  return 0;
+}
+
 std::string of_total(u64 bytes, const NodeFacts& node) {
   return fmt::format("{} of {}", bytes >> 20, node.total_bytes >> 20);
 }
@@ -85,37 +101,50 @@ struct Question {
   const char* name;
   const char* summary;
   std::string (*answer)(const NodeFacts& node);
+  Json (*values)(const NodeFacts& node);
 };
 
 // What a node that is up says of itself, as far as it has been heard of here.
 constexpr Question kQuestions[] = {
     {"getload", "load; 100 is one process that runs, per standard CPU",
-     [](const NodeFacts& n) { return std::to_string(n.load); }},
-    {"getspeed", "speed of a CPU; 10000 is a standard one", [](const NodeFacts& n) { return std::to_string(n.speed); }},
+     [](const NodeFacts& n) { return std::to_string(n.load); },
+     [](const NodeFacts& n) {
+       return Json{{"load", n.load}};
+     }},
+    {"getspeed", "speed of a CPU; 10000 is a standard one", [](const NodeFacts& n) { return std::to_string(n.speed); },
+     [](const NodeFacts& n) {
+       return Json{{"speed", n.speed}};
+     }},
     {"getmem", "memory that programs could still have, and all of it, in MB",
-     [](const NodeFacts& n) { return of_total(n.free_bytes, n); }},
+     [](const NodeFacts& n) { return of_total(n.free_bytes, n); },
+     [](const NodeFacts& n) {
+       return Json{{"free_bytes", n.free_bytes}, {"total_bytes", n.total_bytes}};
+     }},
     {"getfree", "memory in nobody's use, and all of it, in MB",
-     [](const NodeFacts& n) { return of_total(n.real_free_bytes, n); }},
+     [](const NodeFacts& n) { return of_total(n.real_free_bytes, n); },
+     [](const NodeFacts& n) {
+       return Json{{"real_free_bytes", n.real_free_bytes}, {"total_bytes", n.total_bytes}};
+     }},
     {"getutil", "how much of its CPUs is used, in percent",
-     [](const NodeFacts& n) { return std::to_string(n.utilisation); }},
+     [](const NodeFacts& n) { return std::to_string(n.utilisation); },
+     [](const NodeFacts& n) {
+       return Json{{"utilisation", n.utilisation}};
+     }},
 };
 
-int print_of(const std::string& which, std::string (*answer)(const NodeFacts&)) {
-  const auto node = node_of(which);
+int answer_question(const About& about, const Question& question) {
+  const auto node = node_of(about.node);
   if (!node) return 1;
   const NodeFacts facts = facts_of(*node);
-  if (!facts.up()) {
-    say_reason(fmt::format("node {} is {}", node->value("name", ""), node->value("state", "")));
-    return 1;
-  }
-  fmt::print("{}\n", answer(facts));
-  return 0;
+  if (facts.up()) return say(about, *node, question.answer(facts), question.values(facts));
+  say_reason(fmt::format("node {} is {}", node->value("name", ""), node->value("state", "")));
+  return 1;
 }
 
-int is_up(const std::string& which) {
-  const auto node = node_of(which);
+int is_up(const About& about) {
+  const auto node = node_of(about.node);
   const bool up = node && facts_of(*node).up();
-  if (node) fmt::print("{}\n", up ? "yes" : "no");
+  if (node) say(about, *node, up ? "yes" : "no", {{"up", up}});
   return up ? 0 : 1;
 }
 
@@ -128,18 +157,24 @@ std::string status_of(const Json& node) {
   return fmt::format("up{}, {} guests here, {} of its processes elsewhere", limit, facts.guests, facts.away);
 }
 
-int status_main(const std::string& which) {
-  const auto node = node_of(which);
+int status_main(const About& about) {
+  const auto node = node_of(about.node);
   if (!node) return 1;
-  fmt::print("{}\n", status_of(*node));
-  return 0;
+  const NodeFacts facts = facts_of(*node);
+  return say(about, *node, status_of(*node),
+             {{"state", node->value("state", "")},
+              {"quiet", (facts.status & kStatusQuiet) != 0},
+              {"block", (facts.status & kStatusBlock) != 0},
+              {"guests", facts.guests},
+              {"away", facts.away}});
 }
 
-int who_is(const std::string& which) {
-  const auto node = node_of(which);
+int who_is(const About& about) {
+  const auto node = node_of(about.node);
   if (!node) return 1;
-  fmt::print("node {} is {} at {}\n", node->value("id", 0), node->value("name", ""), node->value("endpoint", ""));
-  return 0;
+  const std::string name = node->value("name", ""), endpoint = node->value("endpoint", "");
+  return say(about, *node, fmt::format("node {} is {} at {}", node->value("id", 0), name, endpoint),
+             {{"endpoint", endpoint}});
 }
 
 int set_decay(double interval_s, u32 slow, u32 fast) {
@@ -151,12 +186,15 @@ int set_decay(double interval_s, u32 slow, u32 fast) {
   return answer->value("ok", false) ? 0 : refused(*answer);
 }
 
-int get_decay() {
+int get_decay(bool json) {
   const auto answer = ask_homed({{"op", "decay"}});
   if (!answer) return 1;
   if (!answer->value("ok", false)) return refused(*answer);
-  fmt::print("{} {} {}\n", answer->value("interval_ms", 0) / 1000.0, answer->value("slow", 0),
-             answer->value("fast", 0));
+  if (json)
+    fmt::print("{}\n", answer->dump());
+  else
+    fmt::print("{} {} {}\n", answer->value("interval_ms", 0) / 1000.0, answer->value("slow", 0),
+               answer->value("fast", 0));
   return 0;
 }
 
@@ -178,8 +216,13 @@ int set_main(const cli::Words& words) {
   CLI::App app{"what this node may do: show or change", "omctl set"};
   std::string name, text;
   bool json = false;
-  app.add_option("NAME", name, "block, stay, lstay, quiet, speed or gateways (default: show all)");
-  app.add_option("VALUE", text, "on or off; speed: a number, 1 is the reference, or measured; gateways: 0 to 2");
+  app.add_option(
+      "NAME", name,
+      "block, stay, lstay, quiet, speed, gateways, or a limit: guests, guests_per_home, guests_per_user, guest_mb, "
+      "owner_load (default: show all)");
+  app.add_option(
+      "VALUE", text,
+      "on or off; speed: a number, 1 is the reference, or measured; gateways: 0 to 2; a limit: a number, 0 is none");
   cli::json_flag(app, json);
   cli::example(app, "  omctl set\n  omctl set block on\n  omctl set speed measured");
   if (const auto end = cli::parse(app, words)) return *end;
@@ -225,18 +268,17 @@ int mosctl_main(const cli::Words& words) {
   app.require_subcommand(1);
   cli::example(app, "  mosctl expel\n  mosctl getload node3\n  mosctl setdecay 60 900 205");
   int status = 0;
-  std::string node;
+  About about;
   const auto add = [&](const char* name, const std::string& summary, auto work) {
     CLI::App* command = app.add_subcommand(name, summary);
     command->callback([&status, work] { status = work(); });
     cli::example(*command, fmt::format("  mosctl {}", name));
     return command;
   };
-  const auto about_node = [&](const char* name, const std::string& summary, auto work, bool required = false) {
-    add(name, summary, [&node, work] { return work(node); })
-        ->add_option("NODE", node, "its number, name or address (default: this one)")
-        ->type_name("NODE")
-        ->required(required);
+  const auto about_node = [&](const char* name, const std::string& summary, auto work) {
+    CLI::App* const command = add(name, summary, [&about, work] { return work(about); });
+    command->add_option("NODE", about.node, "its number, name or address (default: this one)")->type_name("NODE");
+    cli::json_flag(*command, about.json);
   };
   add("block", "no guest may come", [] { return change_setting("block", true); });
   add("noblock", "guests may come", [] { return change_setting("block", false); });
@@ -253,7 +295,7 @@ int mosctl_main(const cli::Words& words) {
   add("bring", "all of its own processes home; they stay then (lstay)", [] { return empty_node("bring", false); });
   add("expel", "all guests home; none comes any more (block)", [] { return empty_node("expel", false); });
   for (const Question& each : kQuestions)
-    about_node(each.name, each.summary, [&each](const std::string& which) { return print_of(which, each.answer); });
+    about_node(each.name, each.summary, [&each](const About& which) { return answer_question(which, each); });
   about_node("isup", "yes or no; exit status 0 or 1", is_up);
   about_node("getstatus", "whether it is up, and what it allows", status_main);
   about_node("whois", "number, name and address", who_is);
@@ -273,7 +315,9 @@ int mosctl_main(const cli::Words& words) {
       ->required()
       ->check(cli::whole_number(0, 1000));
   decay->add_option("FAST", fast, "the same of fast ones")->required()->check(cli::whole_number(0, 1000));
-  add("getdecay", "interval in seconds, slow and fast per mille", get_decay);
+  CLI::App* const asks_decay =
+      add("getdecay", "interval in seconds, slow and fast per mille", [&about] { return get_decay(about.json); });
+  cli::json_flag(*asks_decay, about.json);
   add("gettune", "openMosix' costs of its network: omig measures instead", [] {
     return without_meaning("gettune", "what calls and moves cost is measured (omctl why, omctl log tell the figures)");
   });

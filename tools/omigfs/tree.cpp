@@ -34,6 +34,8 @@ constexpr auto kAdmin = std::to_array<File>({{"block", kWritten},
                                              {"gateways", kWritten},
                                              {"lstay", kWritten},
                                              {"mospe", kReadOnly},
+                                             {"nomfs", kWritten},
+                                             {"overheads", kReadOnly},
                                              {"quiet", kWritten},
                                              {"slow-decay", kWritten},
                                              {"speed", kWritten},
@@ -48,10 +50,12 @@ constexpr auto kNode = std::to_array<File>({{"CPUs", kReadOnly},
                                             {"tmem", kReadOnly},
                                             {"util", kReadOnly}});
 constexpr auto kProcess = std::to_array<File>({{"cantmove", kReadOnly},
+                                               {"disclosure", kWritten},
                                                {"goto", kOwnersOrder},
                                                {"lock", kWritten},
                                                {"migrate", kReadOnly | kOwnersOrder},
                                                {"nmigs", kReadOnly},
+                                               {"stay", kWritten},
                                                {"where", kReadOnly}});
 
 template <class Files>
@@ -186,6 +190,35 @@ int read_config(const Ask& ask, std::string* text) {
   return 0;
 }
 
+// What a call home and the bytes of a move cost, as measured: openMosix' overheads were measured once, by hand.
+int read_overheads(const Ask& ask, std::string* text) {
+  int error = 0;
+  const auto answer = ask({{"op", "nodes"}}, kRead, &error);
+  if (!answer) return -error;
+  const auto nodes = answer->find("nodes");
+  if (nodes == answer->end() || !nodes->is_array()) return -EPROTO;
+  const auto figure = [](const Json& node, const char* name, double unit) {
+    const auto value = node.find(name);
+    return value == node.end() || !value->is_number() ? std::string("-")
+                                                      : std::to_string(std::lround(value->get<double>() * unit));
+  };
+  for (const Json& node : *nodes)
+    *text += std::to_string(field<u32>(node, "id", 0)) + " " + figure(node, "rtt_ms", 1000) + " " +
+             figure(node, "bytes_per_s", 1) + "\n";
+  if (!text->empty()) text->pop_back();
+  return 0;
+}
+
+// It does not leave by itself, whoever has said so: its user, or the node's administrator.
+bool stays(const Ask& ask, const Json& why) {
+  if (field(why, "locked", false)) return true;
+  int error = 0;
+  const auto answer = ask({{"op", "settings"}}, kRead, &error);
+  if (!answer || !answer->contains("settings")) return false;
+  const Json& settings = answer->at("settings");
+  return field(settings, "stay", false) || field(settings, "lstay", false);
+}
+
 int read_process(const Ask& ask, const Place& place, std::string* text) {
   Json answer;
   if (const int status = where(ask, place.id, &answer); status < 0) return status;
@@ -208,6 +241,10 @@ int read_process(const Ask& ask, const Place& place, std::string* text) {
     if (!why) return as_of_a_directory(error);
     if (place.name == "lock")
       *text = field(*why, "locked", false) ? "1" : "0";
+    else if (place.name == "stay")
+      *text = stays(ask, *why) ? "1" : "0";
+    else if (place.name == "disclosure")
+      *text = std::to_string(field<u32>(*why, "disclosure", 0));
     else
       *text = field(*why, "can_move", false) ? "" : text_field(*why, "reason");
   }
@@ -297,6 +334,11 @@ int read(const Ask& ask, std::string_view path, std::string* text) {
   } else if (place.name == "bring" || place.name == "expel") {
     *text = "0";
     status = 0;
+  } else if (place.name == "nomfs") {
+    *text = "1";
+    status = 0;
+  } else if (place.name == "overheads") {
+    status = read_overheads(ask, text);
   } else if (place.name == "version") {
     *text = "omig " OMIG_VERSION;
     status = 0;
@@ -319,7 +361,12 @@ int write(const Ask& ask, std::string_view path, std::string_view raw) {
   if ((place.file->mode & 0222) == 0) return -EACCES;
   if (text.empty()) return -EINVAL;
   int error = 0;
-  if (place.kind == Place::process && place.name == "lock") {
+  if (place.kind == Place::process && place.name == "disclosure") {
+    const auto level = number<u32>(text);
+    if (!level || *level > 3) return -EINVAL;
+    return ask({{"op", "job"}, {"pid", place.id}, {"disclosure", *level}}, kTellTimeout, &error) ? 0 : -error;
+  }
+  if (place.kind == Place::process && (place.name == "lock" || place.name == "stay")) {
     if (text != "0" && text != "1") return -EINVAL;
     return ask({{"op", "job"}, {"pid", place.id}, {"lock", text == "1"}}, kTellTimeout, &error) ? 0 : -error;
   }
@@ -328,6 +375,7 @@ int write(const Ask& ask, std::string_view path, std::string_view raw) {
     const auto moved = ask({{"op", "migrate"}, {"pid", place.id}, {"to", to}}, kAnswerTimeout, &error);
     return moved ? 0 : -error;
   }
+  if (place.name == "nomfs") return text == "1" ? 0 : text == "0" ? -EOPNOTSUPP : -EINVAL;
   if (place.name == "bring" || place.name == "expel") {
     if (text != "1") return text == "0" ? 0 : -EINVAL;
     return ask({{"op", place.name}}, kAnswerTimeout, &error) ? 0 : -error;
@@ -337,9 +385,8 @@ int write(const Ask& ask, std::string_view path, std::string_view raw) {
 
 pid_t moved_by(std::string_view path) {
   const Place place = place_of(path);
-  return place.kind == Place::process && place.file != nullptr && (place.file->mode & 0222) != 0
-             ? static_cast<pid_t>(place.id)
-             : 0;
+  const bool moves = place.kind == Place::process && (place.name == "goto" || place.name == "migrate");
+  return moves ? static_cast<pid_t>(place.id) : 0;
 }
 
 }  // namespace omig::tree

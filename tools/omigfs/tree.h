@@ -7,15 +7,22 @@
 //   admin/{speed,gateways}                   a number (speed: 10000 = the reference; 0 = as measured)
 //   admin/{decay-interval,slow-decay,fast-decay}   seconds; per mille kept in each
 //   admin/{bring,expel}                      1 written: does it, the write returns when it is done; read: always 0
+//   admin/nomfs                              1: there is no MFS; 0 cannot be written
+//   admin/overheads                          a line per node: number, round trip in microseconds, bytes per second of
+//   moves;
+//                                            - where nothing is measured yet
 //   admin/{mospe,version}                    this node's number; omig's version
 //   config                                   the nodes as lines of a map: ID ADDRESS 1
 //   nodes/N/{load,speed,util}                100 = a thread per reference CPU; 10000 = the reference; percent
 //   nodes/N/{CPUs,mem,rmem,tmem,status}      whole CPUs, at least 1; bytes that others could have, in nobody's use,
-//   all;
-//                                            bits of lib/client/facts.h
+//                                            all; bits of lib/client/facts.h
 //   PID/where                                the number of the node it runs on; 0: at home
 //   PID/goto, PID/migrate                    a node, home (or 0), balance (or -1) written: moves it; migrate reads as
-//   nmigs PID/nmigs, PID/cantmove                  completed moves; why it cannot move, empty if it can
+//                                            nmigs
+//   PID/nmigs, PID/cantmove                  completed moves; why it cannot move, empty if it can
+//   PID/lock, PID/stay                       1: it moves only when asked to; stay also because the node's stay or lstay
+//                                            say so; both written: its own lock
+//   PID/disclosure                           0 to 3: what the tools of a node that it visits tell of it
 //
 // Figures of a node that is down read as -101, as openMosix had it (its status as 0). Numbers end with a line feed.
 #pragma once
