@@ -61,14 +61,15 @@ int cluster_main(const cli::Words& words) {
   CLI::App app{"found a cluster, invite nodes to it, throw nodes out", "omctl cluster"};
   app.require_subcommand(1);
   bool json = false;
-  const auto subcommand = [&](const char* name, const char* summary) {
+  const auto subcommand = [&](const char* name, const char* summary, const char* example) {
     CLI::App* sub = app.add_subcommand(name, summary);
     cli::json_flag(*sub, json);
+    cli::example(*sub, std::string("  omctl cluster ") + example);
     return sub;
   };
-  CLI::App* const status = subcommand("status", "which cluster this node belongs to, and as whom");
-  CLI::App* const init = subcommand("init", "found a new cluster, of this node alone");
-  CLI::App* const inviting = subcommand("invite", "print a token that brings a node in: omctl join TOKEN");
+  CLI::App* const status = subcommand("status", "which cluster this node belongs to, and as whom", "status");
+  CLI::App* const init = subcommand("init", "found a new cluster, of this node alone", "init");
+  CLI::App* const inviting = subcommand("invite", "print a token that brings a node in: omctl join TOKEN", "invite --uses 15");
   std::string seconds = "600", uses = "1", node;
   inviting->add_option("--seconds", seconds, "how long it can be used, up to 604800")
       ->type_name("N")
@@ -78,7 +79,7 @@ int cluster_main(const cli::Words& words) {
       ->type_name("N")
       ->check(cli::whole_number(1, 10'000))
       ->capture_default_str();
-  CLI::App* const revoking = subcommand("revoke", "throw a node out of the cluster, at once");
+  CLI::App* const revoking = subcommand("revoke", "throw a node out of the cluster, at once", "revoke node7");
   revoking->add_option("NODE", node, "its name, number or fingerprint")->required();
   cli::example(app, "  omctl cluster invite\n  omctl cluster revoke node7");
   if (const auto end = cli::parse(app, words)) return *end;
