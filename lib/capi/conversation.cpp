@@ -2,6 +2,7 @@
 #include "lib/capi/conversation.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "lib/base/paths.h"
@@ -95,6 +96,21 @@ int omig_set_timeout(omig_conversation* conversation, int milliseconds) {
     return 0;
   });
 }
+
+int omig_ask(omig_conversation* conversation, const char* request, char** answer) {
+  return guarded(conversation, [&](Talk& talk) {
+    if (answer != nullptr) *answer = nullptr;
+    const omig::Json question = omig::Json::parse(request == nullptr ? "" : request, nullptr, false);
+    if (!question.is_object()) return fail(talk, EINVAL, "a request is a JSON object");
+    omig::Json said;
+    if (const int status = ask(talk, question, omig::kAnswerTimeout, &said); status < 0 || answer == nullptr)
+      return status;
+    *answer = strdup(said.dump().c_str());
+    return *answer != nullptr ? 0 : -ENOMEM;
+  });
+}
+
+void omig_answer_free(char* answer) { free(answer); }
 
 const char* omig_version(void) { return OMIG_VERSION; }
 }

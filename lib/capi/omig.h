@@ -37,7 +37,7 @@
 extern "C" {
 #endif
 
-#define OMIG_VERSION "0.1.0"
+#define OMIG_VERSION "0.2.0"
 
 /* ---- conversations: omig_open(3) ---- */
 
@@ -188,6 +188,8 @@ int omig_set_decay(omig_conversation* conversation, pid_t pid, const char* kind)
 int omig_set_lock(omig_conversation* conversation, pid_t pid, int locked, const char* node);
 /* "cpu" (its calls home do not count), "io" (it belongs at home), "none". */
 int omig_set_kind(omig_conversation* conversation, pid_t pid, const char* kind);
+/* What the tools of a node that it visits tell of it: 0 nothing, 1 its number, 2 its user as well, 3 all. */
+int omig_set_disclosure(omig_conversation* conversation, pid_t pid, int level);
 
 /* ---- settings of a node: omig_settings(3) ---- */
 
@@ -233,6 +235,15 @@ const struct omig_log_entry* omig_log_at(const omig_log* log, size_t index);
 /* The greatest seq so far: what to ask after next time. */
 uint64_t omig_log_last(const omig_log* log);
 void omig_log_free(omig_log* log);
+
+/* ---- everything else: omig_ask(3) ---- */
+
+/* Any request that homed knows (docs/JSON.md), as a JSON object: {"op":"join","token":"omig-..."},
+ * {"op":"load_map",...},
+ * {"op":"cluster"}, ... *answer (NULL: not wanted) is the answer's JSON, in one line; free it with omig_answer_free. A
+ * refusal is an error as everywhere. */
+int omig_ask(omig_conversation* conversation, const char* request, char** answer);
+void omig_answer_free(char* answer);
 
 #ifdef __cplusplus
 }

@@ -182,6 +182,15 @@ int omig_set_kind(omig_conversation* conversation, pid_t pid, const char* kind) 
   });
 }
 
+int omig_set_disclosure(omig_conversation* conversation, pid_t pid, int level) {
+  return guarded(conversation, [&](Talk& talk) {
+    if (level < 0) return fail(talk, EINVAL, "disclosure is 0 to 3");
+    Json answer;
+    return ask(talk, {{"op", "job"}, {"pid", pid}, {"disclosure", static_cast<unsigned>(level)}}, kTellTimeout,
+               &answer);
+  });
+}
+
 int omig_log_get(omig_conversation* conversation, uint64_t after, unsigned most, int wait, omig_log** log) {
   return guarded(conversation, [&](Talk& talk) {
     if (log == nullptr) return fail(talk, EINVAL, "nowhere to put the log");

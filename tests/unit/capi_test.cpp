@@ -351,4 +351,27 @@ TEST(ClientLibrary, NothingHangsAndNothingThrows) {
 
 }  // namespace
 
+TEST(Capi, AsksAnything) {
+  FakeHomed homed([](const Json& request) {
+    return std::vector<std::string>{request.value("op", "") == "cluster"
+                                        ? R"({"ok":true,"founder":"node1"})"
+                                        : R"({"ok":false,"reason":"no","code":"invalid"})"};
+  });
+  const Conversation talk(homed.directory());
+  char* answer = nullptr;
+  EXPECT_EQ(omig_ask(talk, R"({"op":"cluster"})", &answer), 0);
+  ASSERT_NE(answer, nullptr);
+  EXPECT_EQ(Json::parse(answer).at("founder"), "node1");
+  omig_answer_free(answer);
+  EXPECT_EQ(omig_ask(talk, R"({"op":"cluster"})", nullptr), 0);
+  EXPECT_EQ(omig_ask(talk, R"({"op":"join","token":"x"})", &answer), -EINVAL);
+  EXPECT_EQ(answer, nullptr);
+  EXPECT_STREQ(omig_reason(talk), "no");
+  for (const char* nonsense : {"", "[]", "{"}) EXPECT_EQ(omig_ask(talk, nonsense, &answer), -EINVAL) << nonsense;
+  EXPECT_EQ(omig_ask(talk, nullptr, &answer), -EINVAL);
+  EXPECT_EQ(omig_set_disclosure(talk, 4, -1), -EINVAL);
+  EXPECT_EQ(omig_set_disclosure(talk, 4, 1), -EINVAL);  // as this homed answers
+  EXPECT_EQ(homed.last(), (Json{{"op", "job"}, {"pid", 4}, {"disclosure", 1}}));
+}
+
 }  // namespace omig

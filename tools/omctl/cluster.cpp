@@ -69,7 +69,8 @@ int cluster_main(const cli::Words& words) {
   };
   CLI::App* const status = subcommand("status", "which cluster this node belongs to, and as whom", "status");
   CLI::App* const init = subcommand("init", "found a new cluster, of this node alone", "init");
-  CLI::App* const inviting = subcommand("invite", "print a token that brings a node in: omctl join TOKEN", "invite --uses 15");
+  CLI::App* const inviting =
+      subcommand("invite", "print a token that brings a node in: omctl join TOKEN", "invite --uses 15");
   std::string seconds = "600", uses = "1", node;
   inviting->add_option("--seconds", seconds, "how long it can be used, up to 604800")
       ->type_name("N")
