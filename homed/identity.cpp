@@ -55,9 +55,12 @@ std::string Members::why_not_another_cluster() const {
   cluster::Membership alone = peers_.membership();
   alone.form = cluster::Form::alone;
   if (const std::string held = what_holds(alone, true); !held.empty()) return held;
-  for (const auto& [id, seen] : d_.window.all())
-    if (seen.alive(now_ms()))
+  for (const auto& [id, seen] : d_.window.all()) {
+    const auto problem = d_.problems.find(seen.entry.endpoint);
+    const bool speaks = problem == d_.problems.end() || problem->second.empty();
+    if (speaks && seen.alive(now_ms()))
       return fmt::format("{} belongs to a cluster with {}: omctl leave first", d_.config.name, seen.entry.name);
+  }
   return "";
 }
 
@@ -66,8 +69,10 @@ awaitable<Json> Members::enroll(std::string token, Endpoint* member) {
   if (!invitation)
     co_return refusal("this is no token: omctl cluster invite, on the other node, prints one", "invalid");
   *member = invitation->at;
-  if (invitation->cluster == d_.credentials.cluster()) co_return Json{{"ok", true}};  // we belong to it already
-  if (const std::string held = why_not_another_cluster(); !held.empty()) co_return refusal(held, "busy");
+  const std::string held = why_not_another_cluster();
+  // We belong to it already; one that nobody there speaks to any more gets another certificate.
+  if (!held.empty() && invitation->cluster == d_.credentials.cluster()) co_return Json{{"ok", true}};
+  if (!held.empty()) co_return refusal(held, "busy");
   std::string error;
   const Peer founder = co_await call_founder(d_.io, invitation->at, invitation->cluster, kReach, &error);
   if (!founder.stream) co_return refusal(fmt::format("{}: {}", invitation->at.text(), error), "node down");

@@ -5,6 +5,7 @@
 #include "homed/peers.h"
 
 #include <algorithm>
+#include <cctype>
 #include <random>
 #include <set>
 
@@ -145,19 +146,35 @@ void Peers::show_one_out() {
   oldest->close(ignored);
 }
 
+// At the door, until it has shown who it is, or the conversation is over.
+class Peers::Standing {
+ public:
+  Standing(std::list<tcp::socket*>& strangers, tcp::socket& socket) : strangers_(strangers), socket_(&socket) {
+    strangers_.push_back(socket_);
+  }
+  ~Standing() { is_known(); }
+  Standing(const Standing&) = delete;
+  Standing& operator=(const Standing&) = delete;
+  void is_known() { std::erase(strangers_, socket_); }
+
+ private:
+  std::list<tcp::socket*>& strangers_;
+  tcp::socket* socket_;
+};
+
 awaitable<void> Peers::serve(tcp::socket socket) {
   error_code ignored;
   socket.set_option(tcp::no_delay(true), ignored);
   Peer peer;
   peer.stream = std::make_unique<Secure>(std::move(socket), d_.credentials.context());
   tcp::socket& below = peer.stream->next_layer();
-  strangers_.push_back(&below);
+  Standing standing(strangers_, below);
   const std::optional<u8> first = co_await net::peek(below, kReach);
-  if (first == static_cast<u8>(kTicketMagic)) co_return co_await serve_ticket(below);
-  const bool welcomed = first && co_await welcome(peer, d_.credentials, kReach);
-  if (welcomed && peer.fingerprint.empty()) co_return co_await serve_newcomer(peer);
-  std::erase(strangers_, &below);
-  while (welcomed) {
+  if (first == static_cast<u8>(kTicketMagic)) co_return co_await serve_ticket(below, standing);
+  if (!first || !co_await welcome(peer, d_.credentials, kReach)) co_return;
+  if (peer.fingerprint.empty()) co_return co_await serve_newcomer(peer);
+  standing.is_known();
+  for (;;) {
     const auto request = co_await net::recv_json(*peer.stream, kIdleFor);
     if (!request || !peer.of_cluster(d_.credentials)) co_return;
     const Json reply = answer(peer, *request);
@@ -166,10 +183,10 @@ awaitable<void> Peers::serve(tcp::socket socket) {
 }
 
 // A mover that our own homed has promised a ticket; it brings the process.
-awaitable<void> Peers::serve_ticket(tcp::socket& socket) {
+awaitable<void> Peers::serve_ticket(tcp::socket& socket, Standing& standing) {
   TicketHello hello;
   const bool said = co_await net::read_exactly(socket, &hello, sizeof hello, kReach);
-  std::erase(strangers_, &socket);
+  standing.is_known();
   if (!said || hello.magic != kTicketMagic || hello.version != TicketHello().version) co_return;
   auto guest = tickets_.use(hello.name, now_ms());
   if (!guest) co_return;
@@ -180,17 +197,22 @@ awaitable<void> Peers::serve_ticket(tcp::socket& socket) {
 // Who has no certificate may ask for one, once, and remains a stranger.
 awaitable<void> Peers::serve_newcomer(Peer& peer) {
   const auto request = co_await net::recv_json(*peer.stream, kReach);
-  if (request) {
-    const Json reply = admit(*request);
-    co_await net::send_json(*peer.stream, reply, kReach);
-  }
-  std::erase(strangers_, &peer.stream->next_layer());
+  if (!request) co_return;
+  const Json reply = admit(*request);
+  co_await net::send_json(*peer.stream, reply, kReach);
 }
 
 namespace {
 
 // Secrets are looked up by this: how long a comparison takes tells nothing of them then.
 Mac digest_of(const std::string& secret) { return mac_of(ClusterKey{}, secret); }
+
+// As it may stand in a certificate and in our log.
+std::string plain_name(std::string name) {
+  const auto strange = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '.' && c != '_'; };
+  std::ranges::replace_if(name, strange, '-');
+  return name.empty() ? "unnamed" : name.substr(0, 31);
+}
 
 }  // namespace
 
@@ -204,7 +226,7 @@ std::string Peers::invite(std::chrono::seconds time, u32 uses) {
 
 Json Peers::admit(const Json& request) {
   if (text_field(request, "op") != "enroll") return refusal("show a certificate of this cluster");
-  const std::string name = text_field(request, "name").substr(0, 31);
+  const std::string name = plain_name(text_field(request, "name"));
   if (!invitations_.use(digest_of(text_field(request, "secret")), now_ms()))
     return refusal(fmt::format("{} does not know this token: it was used, is too old, or {} was started again since "
                                "(omctl cluster invite gives another)",

@@ -61,7 +61,8 @@ class Peers {
   awaitable<void> listen(Acceptor acceptor);
   void show_one_out();
   awaitable<void> serve(tcp::socket socket);
-  awaitable<void> serve_ticket(tcp::socket& socket);
+  class Standing;
+  awaitable<void> serve_ticket(tcp::socket& socket, Standing& standing);
   awaitable<void> serve_newcomer(Peer& peer);
   Json answer(const Peer& peer, const Json& request);
   Json admit(const Json& request);

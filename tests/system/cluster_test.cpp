@@ -188,8 +188,21 @@ TEST(Cluster, ARevokedNodeIsOutAtOnce) {
   EXPECT_FALSE(lab.omctl(3, {"join", address_of(lab, 2)}).succeeded());
   EXPECT_TRUE(fs::exists(lab.state_dir(2) / "revoked.json")) << "what is revoked must outlive homed";
   EXPECT_EQ(seen(lab, 2), left);
-  there.ends_well();
   from_there.ends_well();
+  // It is let in again by a new token only, as somebody else.
+  const auto rejoin = [&] {
+    return lab.omctl(3, {"join", asked(lab, 1, {"cluster", "invite"}).value("token", "")});
+  };
+  Outcome again = rejoin();  // it takes a second until it notices that nobody speaks to it any more
+  const auto end = Clock::now() + std::chrono::seconds(30);
+  while (!again.succeeded() && Clock::now() < end) again = rejoin();
+  EXPECT_TRUE(again.succeeded()) << again.err;
+  const Nodes all = {{1, "node1"}, {2, "node2"}, {3, "node3"}};
+  for (int node = 1; node <= 3; ++node) until_seen(lab, node, all);
+  EXPECT_NE(asked(lab, 3, {"cluster", "status"}).value("identity", ""), identity);
+  EXPECT_TRUE(lab.omctl(1, {"migrate", there.pid(), "node3"}).succeeded());
+  EXPECT_EQ(lab.omctl(1, {"where", there.pid()}).out, "node3\n");
+  there.ends_well();
 }
 
 // A node that keeps what it has: its host is stopped, so it answers nobody.
