@@ -46,7 +46,7 @@ void check(int result, const char* what) {
 
 void give_up_the_others() {
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  const rlimit no_core{0, 0};  // its memory has tokens and the cluster's key
+  const rlimit no_core{0, 0};  // its memory has tokens and what its guests have
   setrlimit(RLIMIT_CORE, &no_core);
   // Files must stay: the guest's room is made of mounts, which a process with rules about files may not make, and a
   // tracer's own rules must be the guest's as well.
