@@ -8,23 +8,10 @@
 
 namespace omig::host {
 
-namespace {
-
-// As the messages of peer.h. False: the link is broken, or it is none.
-bool receive_message(SealedLink& link, std::string* text) {
-  u32 bytes = 0;
-  if (!link.receive(&bytes, sizeof bytes) || bytes == 0 || bytes > wire::kMaxRecord) return false;
-  text->resize(bytes);
-  return link.receive(text->data(), bytes);
-}
-
-}  // namespace
-
-void Visit::commander(SealedLink link, std::string text) {
-  for (;; text.clear()) {
-    if (text.empty() && !receive_message(link, &text)) return;
-    const auto order = nlohmann::json::parse(text, nullptr, false);
-    if (!order.is_object()) return;
+void Visit::commander(SealedLink link, std::string first_order) {
+  const auto read = [&](void* data, size_t bytes) { return link.receive(data, bytes); };
+  std::optional<nlohmann::json> order = nlohmann::json::parse(first_order, nullptr, false);
+  for (; order && order->is_object(); order = message_from(read, wire::kMaxRecord)) {
     // Counted until it is answered: the order may be what sends the last guest away, and the host must not end before
     // whoever gave it has heard so.
     struct Counted {
@@ -34,7 +21,7 @@ void Visit::commander(SealedLink link, std::string text) {
     } counted(orders_);
     nlohmann::json reply;
     try {
-      reply = obey(order);
+      reply = obey(*order);
     } catch (const nlohmann::json::exception& error) {
       reply = {{"ok", false}, {"reason", fmt::format("malformed order: {}", error.what())}};
     }

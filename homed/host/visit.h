@@ -319,7 +319,7 @@ class Visit {
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen
 
   // commander.cpp
-  void commander(SealedLink link, std::string text);
+  void commander(SealedLink link, std::string first_order);
   nlohmann::json obey(const nlohmann::json& order);
 
   // Sequence numbers of different visits must differ: a deputy remembers the last one it was told to abort.

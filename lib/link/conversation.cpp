@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "lib/link/bytes.h"
+#include "lib/link/sealed.h"
 
 namespace omig {
 
@@ -56,7 +57,7 @@ int find_ticket(SSL* ssl, const unsigned char* name, size_t bytes, SSL_SESSION**
 
 Context ticket_context() {
   Context context(SSL_CTX_new(TLS_method()));
-  const bool aes = __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+  const bool aes = best_cipher() == wire::Cipher::aes128_gcm;
   if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_3_VERSION) != 1 ||
       SSL_CTX_set_ciphersuites(context.get(), aes ? kAesFirst : kChaChaFirst) != 1)
     throw std::runtime_error("OpenSSL: no TLS 1.3");
@@ -222,18 +223,7 @@ bool Conversation::send(const nlohmann::json& message, milliseconds timeout) {
 
 std::optional<nlohmann::json> Conversation::receive(size_t max_bytes, milliseconds timeout) {
   Patience patience(timeout);
-  u32 length = 0;
-  if (!read_until(&length, sizeof length, patience)) return std::nullopt;
-  if (length == 0 || length > max_bytes || length > kMaxMessageBytes) {
-    errno = EMSGSIZE;
-    return std::nullopt;
-  }
-  std::string text(length, '\0');
-  if (!read_until(text.data(), length, patience)) return std::nullopt;
-  nlohmann::json message = nlohmann::json::parse(text, nullptr, false);
-  if (!message.is_discarded()) return message;
-  errno = EBADMSG;
-  return std::nullopt;
+  return message_from([&](void* data, size_t bytes) { return read_until(data, bytes, patience); }, max_bytes);
 }
 
 }  // namespace omig

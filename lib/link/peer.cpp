@@ -44,32 +44,6 @@ Fd connect_within(const Endpoint& to, Patience& patience, std::string* error) {
   return fd;
 }
 
-bool send_within(int fd, const nlohmann::json& message, Patience& patience) {
-  const std::string frame = frame_json(message);
-  if (frame.empty()) {
-    errno = EMSGSIZE;
-    return false;
-  }
-  return write_until(fd, frame.data(), frame.size(), patience);
-}
-
-std::optional<nlohmann::json> receive_within(int fd, size_t max_bytes, Patience& patience) {
-  u32 length = 0;
-  if (!read_until(fd, &length, sizeof(length), patience)) return std::nullopt;
-  if (length == 0 || length > max_bytes || length > kMaxMessageBytes) {
-    errno = EMSGSIZE;
-    return std::nullopt;
-  }
-  std::string text(length, '\0');
-  if (!read_until(fd, text.data(), length, patience)) return std::nullopt;
-  nlohmann::json message = nlohmann::json::parse(text, nullptr, false);
-  if (message.is_discarded()) {
-    errno = EBADMSG;
-    return std::nullopt;
-  }
-  return message;
-}
-
 }  // namespace
 
 Fd connect_tcp(const Endpoint& to, milliseconds timeout, std::string* error) {
@@ -94,22 +68,6 @@ Endpoint local_endpoint(int fd) {
   socklen_t length = sizeof(in);
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&in), &length) != 0) return {};
   return Endpoint::from_sockaddr(in);
-}
-
-bool send_json(int fd, const nlohmann::json& message, milliseconds timeout) {
-  Patience patience(timeout);
-  return send_within(fd, message, patience);
-}
-
-std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes, milliseconds timeout) {
-  Patience patience(timeout);
-  return receive_within(fd, max_bytes, patience);
-}
-
-std::optional<nlohmann::json> ask_json(int fd, const nlohmann::json& request, milliseconds timeout) {
-  Patience patience(timeout);
-  if (!send_within(fd, request, patience)) return std::nullopt;
-  return receive_within(fd, kMaxMessageBytes, patience);
 }
 
 }  // namespace omig

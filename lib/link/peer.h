@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plain TCP: addresses, connections, bytes and JSON messages on descriptors. Who is at the other end, and that nobody
-// listens, is the business of identity.h and conversation.h.
+// Plain TCP: addresses, connections and bytes on descriptors; and what a JSON message looks like, whatever carries it.
+// Who is at the other end, and that nobody listens, is the business of identity.h and conversation.h.
 //
 // A message is a u32 little-endian length (at most kMaxMessageBytes) and that many bytes of JSON.
 //
@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -75,15 +76,25 @@ bool read_exactly(int fd, void* data, size_t bytes, milliseconds timeout = kPeer
 size_t read_some(int fd, void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
 bool write_all(int fd, const void* data, size_t bytes, milliseconds timeout = kPeerTimeout);
 
-// One framed JSON message. recv_json reads not a byte more than the message, so the descriptor can be handed on.
-bool send_json(int fd, const nlohmann::json& message, milliseconds timeout = kPeerTimeout);
-std::optional<nlohmann::json> recv_json(int fd, size_t max_bytes = kMaxMessageBytes,
-                                        milliseconds timeout = kPeerTimeout);
-// A question and its answer.
-std::optional<nlohmann::json> ask_json(int fd, const nlohmann::json& request, milliseconds timeout = kPeerTimeout);
-
 void fill_random(void* data, size_t bytes);             // from the kernel through libcrypto; aborts if there is none
 std::string frame_json(const nlohmann::json& message);  // length and text in one string; empty if too large
+// The next message of what `read(data, bytes)` reads; not a byte more is read. Nothing: that was false, or errno says
+// EMSGSIZE or EBADMSG.
+template <class Read>
+std::optional<nlohmann::json> message_from(const Read& read, size_t max_bytes) {
+  u32 length = 0;
+  if (!read(&length, sizeof length)) return std::nullopt;
+  if (length == 0 || length > max_bytes || length > kMaxMessageBytes) {
+    errno = EMSGSIZE;
+    return std::nullopt;
+  }
+  std::string text(length, '\0');
+  if (!read(text.data(), length)) return std::nullopt;
+  nlohmann::json message = nlohmann::json::parse(text, nullptr, false);
+  if (!message.is_discarded()) return message;
+  errno = EBADMSG;
+  return std::nullopt;
+}
 std::string hex_encode(const void* data, size_t bytes);
 bool hex_decode(std::string_view text, void* data, size_t bytes);  // false unless exactly 2 * bytes hex digits
 

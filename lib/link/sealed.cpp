@@ -64,8 +64,8 @@ void Seal::use_key() {
        EVP_CipherInit_ex(context_.get(), evp_of(cipher_), nullptr, key_.data(), nullptr, seals_ ? 1 : 0) == 1);
 }
 
-// The nonce of the next record; what is authenticated in clear has been taken in.
-Nonce Seal::begin(u32 bytes, const wire::Hello* hello) {
+// The next record: its nonce is set, what is authenticated in clear has been taken in.
+void Seal::begin(u32 bytes, const wire::Hello* hello) {
   if (count_ != 0 && count_ % wire::kRecordsPerKey == 0) {
     Nonce all;
     all.fill(0xff);
@@ -82,7 +82,6 @@ Nonce Seal::begin(u32 bytes, const wire::Hello* hello) {
        EVP_CipherUpdate(context_.get(), nullptr, &ignored, reinterpret_cast<const u8*>(&bytes), sizeof bytes) == 1);
   if (hello != nullptr)
     must(EVP_CipherUpdate(context_.get(), nullptr, &ignored, reinterpret_cast<const u8*>(hello), sizeof *hello) == 1);
-  return nonce;
 }
 
 void Seal::seal(std::span<const u8> plain, std::vector<u8>* record, const wire::Hello* hello) {

@@ -36,7 +36,7 @@ class Seal {
     void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
   };
   void use_key();
-  std::array<u8, wire::kNonceBytes> begin(u32 bytes, const wire::Hello* hello);
+  void begin(u32 bytes, const wire::Hello* hello);
 
   std::unique_ptr<EVP_CIPHER_CTX, Freed> context_;
   std::array<u8, wire::kKeyBytes> key_{};

@@ -14,7 +14,6 @@ namespace omig::engine {
 namespace {
 
 constexpr i64 kArrivalSeconds = 10;
-constexpr u64 kSetFs = 0x1002, kGetFs = 0x1003;  // arch_prctl
 enum Registration : u32 { kRseq = 1, kRobust = 2, kClearTid = 4 };
 
 struct Altstack {

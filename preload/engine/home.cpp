@@ -136,7 +136,6 @@ void end_cut_short(SlotBlock& b) {
 }
 
 void resume_from_frame(SlotBlock& b) {
-  constexpr u64 kSetGs = 0x1001, kSetFs = 0x1002;
   sys(__NR_arch_prctl, kSetFs, b.fs_base);
   sys(__NR_arch_prctl, kSetGs, b.gs_base);
   sys(__NR_set_robust_list, b.robust_list, b.robust_bytes != 0 ? b.robust_bytes : 24);

@@ -96,10 +96,7 @@ constexpr u32 kFirstBlock = 2;  // of GCM's counter
 
 }  // namespace
 
-void use_our_fs() {
-  constexpr u64 kSetFs = 0x1002;
-  sys(__NR_arch_prctl, kSetFs, addr(kOurFs));
-}
+void use_our_fs() { sys(__NR_arch_prctl, kSetFs, addr(kOurFs)); }
 
 wire::Cipher best_cipher() {
   u32 a = 1, b, c = 0, d;

@@ -59,6 +59,8 @@ inline constexpr std::int16_t kPollIn = 1, kPollOut = 4;
 
 inline bool failed(long ret) { return ret < 0 && ret >= -4095; }
 
+inline constexpr u64 kSetGs = 0x1001, kSetFs = 0x1002, kGetFs = 0x1003;  // arch_prctl
+
 inline constexpr int kBlock = 0, kUnblock = 1, kSetMask = 2;
 inline void set_mask(u64 mask) { sys(__NR_rt_sigprocmask, kSetMask, addr(&mask), 0, 8); }
 constexpr u64 bit(int signal) { return 1ull << (signal - 1); }

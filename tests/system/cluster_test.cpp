@@ -190,9 +190,7 @@ TEST(Cluster, ARevokedNodeIsOutAtOnce) {
   EXPECT_EQ(seen(lab, 2), left);
   from_there.ends_well();
   // It is let in again by a new token only, as somebody else.
-  const auto rejoin = [&] {
-    return lab.omctl(3, {"join", asked(lab, 1, {"cluster", "invite"}).value("token", "")});
-  };
+  const auto rejoin = [&] { return lab.omctl(3, {"join", asked(lab, 1, {"cluster", "invite"}).value("token", "")}); };
   Outcome again = rejoin();  // it takes a second until it notices that nobody speaks to it any more
   const auto end = Clock::now() + std::chrono::seconds(30);
   while (!again.succeeded() && Clock::now() < end) again = rejoin();

@@ -40,11 +40,16 @@ TEST(Endpoint, RefusesEverythingElse) {
     EXPECT_FALSE(Endpoint::parse(text)) << text;
 }
 
+std::optional<nlohmann::json> message_on(const Fd& fd) {
+  return message_from([&](void* data, size_t bytes) { return read_exactly(fd.get(), data, bytes); }, kMaxMessageBytes);
+}
+
 TEST(Json, NotAByteMoreThanTheMessageIsRead) {
   Pair pair;
-  ASSERT_TRUE(send_json(pair.a.get(), {{"op", "move"}}));
+  const std::string frame = frame_json({{"op", "move"}});
+  ASSERT_TRUE(write_all(pair.a.get(), frame.data(), frame.size()));
   ASSERT_TRUE(write_all(pair.a.get(), "image", 5));
-  ASSERT_TRUE(recv_json(pair.b.get()));
+  ASSERT_TRUE(message_on(pair.b));
   char rest[6] = {};
   EXPECT_EQ(recv(pair.b.get(), rest, sizeof(rest), MSG_DONTWAIT), 5);
   EXPECT_STREQ(rest, "image");
@@ -54,9 +59,9 @@ TEST(Json, LengthsAreLimited) {
   Pair pair;
   const u32 length = kMaxMessageBytes + 1;
   ASSERT_TRUE(write_all(pair.a.get(), &length, sizeof(length)));
-  EXPECT_FALSE(recv_json(pair.b.get()));
+  EXPECT_FALSE(message_on(pair.b));
   EXPECT_EQ(errno, EMSGSIZE);
-  EXPECT_FALSE(send_json(pair.a.get(), std::string(kMaxMessageBytes, 'x')));
+  EXPECT_TRUE(frame_json(std::string(kMaxMessageBytes, 'x')).empty());
 }
 
 TEST(Json, MalformedTextIsRefused) {
@@ -64,7 +69,7 @@ TEST(Json, MalformedTextIsRefused) {
   const u32 length = 3;
   ASSERT_TRUE(write_all(pair.a.get(), &length, sizeof(length)));
   ASSERT_TRUE(write_all(pair.a.get(), "{x}", 3));
-  EXPECT_FALSE(recv_json(pair.b.get()));
+  EXPECT_FALSE(message_on(pair.b));
   EXPECT_EQ(errno, EBADMSG);
 }
 
