@@ -29,14 +29,14 @@ awaitable<bool> send_order(tcp::socket& socket, Seals& seals, const wire::Hello&
 awaitable<std::optional<Json>> receive_answer(tcp::socket& socket, Seals& seals, milliseconds timeout) {
   std::string message;
   for (u32 whole = sizeof(u32); message.size() < whole;) {
-    u8 head[sizeof(u32)];
-    if (!co_await net::read_exactly(socket, head, sizeof head, timeout)) co_return std::nullopt;
-    const u32 length = record_length(head);
-    Record record(length + wire::kTagBytes);
-    if (length == 0 || !co_await net::read_exactly(socket, record.data(), record.size(), timeout) ||
-        !seals.from_host.open(record.data(), length))
+    u8 begin[sizeof(wire::RecordHead)];
+    if (!co_await net::read_exactly(socket, begin, sizeof begin, timeout)) co_return std::nullopt;
+    const wire::RecordHead head = record_head(begin);
+    Record record(head.bytes + wire::kTagBytes);
+    if (head.bytes == 0 || !co_await net::read_exactly(socket, record.data(), record.size(), timeout) ||
+        !seals.from_host.open(head, record.data()))
       co_return std::nullopt;
-    message.append(record.begin(), record.begin() + length);
+    message.append(record.begin(), record.begin() + head.bytes);
     if (message.size() < sizeof(u32)) continue;
     u32 bytes = 0;
     std::memcpy(&bytes, message.data(), sizeof bytes);

@@ -332,6 +332,7 @@ Json Control::processes(const std::map<pid_t, u64>& away) {
               {"rss_bytes", p.rss_bytes},
               {"demand", p.meter.demand()},
               {"moves", p.moves},
+              {"images", p.images},
               {"moving", d_.moving.contains({d_.config.name, pid})},
               {"command", command_line(pid)}};
     tell_job(item, p.job);

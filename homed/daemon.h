@@ -46,6 +46,7 @@ struct Settings {
   bool quiet = false;  // the others are not told our load, so they choose somebody else
   double speed = 0;    // instead of the measured one; 0: none
   u32 gateways = 0;
+  u32 patience_s = 60;  // for how long a broken link between a process of this node and its guest is made again
   cluster::DecaySettings decay;
   Limits limits;
 };

@@ -33,6 +33,12 @@ std::optional<cluster::JobChange> change_from(const Json& request, std::string* 
     else
       change.disclosure = it->get<u32>();
   }
+  if (const auto it = request.find("protect"); it != request.end()) {
+    if (!it->is_number_unsigned() || it->get<u64>() > cluster::kMostProtect_s)
+      *wrong = fmt::format("protect is 0 to {} seconds, not {}", cluster::kMostProtect_s, it->dump());
+    else
+      change.protect_s = it->get<u32>();
+  }
   return wrong->empty() ? std::optional(change) : std::nullopt;
 }
 
@@ -55,6 +61,7 @@ void tell_job(Json& answer, const cluster::Job& job) {
   answer["kind"] = cluster::name_of(job.kind);
   answer["decay"] = cluster::name_of(job.decay);
   answer["disclosure"] = job.disclosure;
+  answer["protect"] = job.protect_s;
 }
 
 awaitable<Json> set_job(Daemon& d, Json request, Asker asker) {

@@ -89,14 +89,15 @@ std::string why_down(const Daemon& d, const cluster::NodeEntry& node) {
 }
 
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
-                                        const cluster::Job& job, const Config& config) {
+                                        const cluster::Job& job, const Daemon& d) {
   return {program,       "depart",
           "--ticket-fd", "3",
           "--pid",       std::to_string(pid),
           "--to",        target.endpoint.text(),
           "--node",      target.name,
-          "--state-dir", config.state_dir,
-          "--home",      config.name,
+          "--state-dir", d.config.state_dir,
+          "--home",      d.config.name,
+          "--patience",  std::to_string(d.settings.patience_s),
           "--job",       cluster::text_of(job)};
 }
 
@@ -299,7 +300,7 @@ awaitable<MoveResult> Moves::depart(pid_t pid, cluster::NodeEntry target, cluste
   const Json ticket = co_await admission(target, std::move(request), &refusal);
   if (ticket.is_null()) co_return refusal;
   std::string error;
-  const std::vector<std::string> argv = depart_command(program, pid, target, job, d_.config);
+  const std::vector<std::string> argv = depart_command(program, pid, target, job, d_);
   const Fd secret = secret_file(ticket.dump());
   const int descriptors[] = {secret.get()};
   const auto output = co_await d_.children.output_of(argv, descriptors, kMoveTimeout, &error);

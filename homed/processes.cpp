@@ -279,6 +279,7 @@ void Processes::read_where(Process& p, i64 now_ms) {
   p.where = anchor->where;
   p.moves = anchor->moves;
   p.node = anchor->node;
+  p.images = anchor->images;
   p.came_home_for = anchor->came_home_for;
   std::memcpy(p.host.address.data(), anchor->host_address, 4);
   p.host.port = static_cast<u16>(anchor->host_port);

@@ -51,6 +51,7 @@ struct Process {
   i64 since_ms = 0;  // our clock: when it came to be where it is (0: always was)
   // The scheduler's notes.
   i64 barred_until_ms = 0;
+  u32 images = 0;                               // of it that home was given since it left
   std::string came_home_for;                    // why it last came home by itself
   std::string refusal;                          // why it could not move when last tried
   u32 refusals = 0;                             // so often in a row

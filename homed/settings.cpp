@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kMostBytes = 64 << 10;
 constexpr u32 kMostGateways = 2;  // openMosix'
+constexpr u32 kMostPatience_s = 3600;
 
 struct Switch {
   std::string_view name;
@@ -29,6 +30,7 @@ Json to_json(const Settings& settings) {
   for (const Switch& each : kSwitches) json[std::string(each.name)] = settings.*each.value;
   json["speed"] = settings.speed;
   json["gateways"] = settings.gateways;
+  json["patience"] = settings.patience_s;
   for (const LimitName& each : kLimits) json[std::string(each.name)] = settings.limits.*each.value;
   json["decay"] = {{"interval", settings.decay.interval_ms},
                    {"slow", settings.decay.slow_permille},
@@ -51,6 +53,10 @@ std::string take(const Json& json, Settings& settings) {
       if (!value.is_number_unsigned() || value.get<u64>() > kMostGateways)
         return fmt::format("gateways are 0 to {}, not {}", kMostGateways, value.dump());
       settings.gateways = value.get<u32>();
+    } else if (name == "patience") {
+      if (!value.is_number_unsigned() || value.get<u64>() > kMostPatience_s)
+        return fmt::format("patience is 0 to {} seconds, not {}", kMostPatience_s, value.dump());
+      settings.patience_s = value.get<u32>();
     } else if (const auto* limit = std::ranges::find(kLimits, name, &LimitName::name); limit != kLimits.end()) {
       const u64 number = value.is_number_unsigned() ? value.get<u64>() : ~0ull;
       if (number != 0 && (number < limit->least || number > limit->most))
@@ -73,7 +79,7 @@ std::string take(const Json& json, Settings& settings) {
       if (!cluster::sensible(decay)) return std::string(cluster::kDecayRange);
     } else {
       return "no setting " + name +
-             ": there are block, stay, lstay, quiet, speed, gateways, decay, guests, guests_per_home, "
+             ": there are block, stay, lstay, quiet, speed, gateways, patience, decay, guests, guests_per_home, "
              "guests_per_user, guest_mb, owner_load";
     }
   }

@@ -70,7 +70,7 @@ class Arriving {
     peer_.end();
     if (image_.header.actions_known == 0) {  // it comes from home itself
       visit_->take_pending_from_home(image_.pending);
-      visit_->discard_home_memory();
+      visit_->keep_or_discard_home_memory(image_.pending.empty());
     }
     visit_->run();
     return 0;

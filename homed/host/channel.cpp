@@ -86,10 +86,26 @@ SealedLink Doorway::welcome(Fd fd, wire::Hello* hello, std::vector<u8>* first) {
   if (plausible) link = SealedLink::answer(fd, token_, *hello, first, kHello);
   const std::lock_guard lock(mutex_);
   strangers_.remove(number);  // before it is closed, or its number would be another one's
-  std::array<u8, wire::kNonceBytes> nonce;
+  Nonce nonce;
   std::copy_n(hello->nonce, nonce.size(), nonce.begin());
-  if (link && !nonces_.insert(nonce).second) link.reset();
+  if (link && !links_.emplace(nonce, link.trace()).second) link.reset();
   return link;
+}
+
+void Doorway::resume(SealedLink word, const std::vector<u8>& first) {
+  wire::Resume resume;
+  if (first.size() != sizeof resume) return;
+  memcpy(&resume, first.data(), sizeof resume);
+  Nonce name;
+  std::copy_n(resume.link, name.size(), name.begin());
+  SealedLink::Trace link;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = links_.find(name);
+    if (it == links_.end()) return;
+    link = it->second;
+  }
+  if (link.resume(std::move(word), resume)) fmt::print(stderr, "omig-host: a deputy has made a broken link again\n");
 }
 
 void Doorway::greet(Fd fd) {
@@ -100,6 +116,10 @@ void Doorway::greet(Fd fd) {
   if (!arrival.link) return;
   if (hello.role == wire::Role::commander) {
     on_commander_(std::move(arrival.link), std::string(first.begin(), first.end()));
+    return;
+  }
+  if (hello.role == wire::Role::resume) {
+    resume(std::move(arrival.link), first);
     return;
   }
   void* extra = hello.role == wire::Role::thread ? static_cast<void*>(&arrival.thread) : &arrival.process;

@@ -5,16 +5,16 @@
 // links until the part that expects them (an arrival, a fork, a new thread) claims them. Commanders are handed to a
 // callback on a thread of their own. Each stranger has a thread until it has shown that it knows the token; of a crowd
 // the oldest are shown out, for a deputy shows it at once. What was recorded and is played again has a nonce that was
-// there before.
+// there before. A deputy whose connection broke and who comes again is led to its link (sealed.h).
 #pragma once
 
 #include <condition_variable>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <thread>
 
 #include "lib/link/sealed.h"
@@ -47,6 +47,7 @@ class Doorway {
   void accept_loop();
   void greet(Fd fd);
   SealedLink welcome(Fd fd, wire::Hello* hello, std::vector<u8>* first);
+  void resume(SealedLink word, const std::vector<u8>& first);
 
   Fd listener_;
   u16 port_ = 0;
@@ -56,7 +57,8 @@ class Doorway {
   std::condition_variable changed_;
   std::list<Arrival> waiting_;
   std::list<int> strangers_;  // descriptors that have not shown the token yet, the oldest first
-  std::set<std::array<u8, wire::kNonceBytes>> nonces_;  // of all links there have been
+  using Nonce = std::array<u8, wire::kNonceBytes>;
+  std::map<Nonce, SealedLink::Trace> links_;  // all there have been, by the nonces of their hellos
   std::thread thread_;
 };
 

@@ -475,6 +475,7 @@ class Departure {
     options_.node.copy(anchor.node, sizeof anchor.node - 1);
     memcpy(anchor.host_address, conversation_.address.data(), 4);
     anchor.host_port = conversation_.port;
+    anchor.patience_s = options_.patience_s;
     memcpy(anchor.token, conversation_.token.data(), sizeof anchor.token);
     u32* words = reinterpret_cast<u32*>(anchor.engine_private);
     words[kPrivatePhase] = 0;

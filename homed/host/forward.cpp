@@ -116,8 +116,8 @@ void Visit::deputy_gone(Guest& guest) {
     guest.ending = guest.parted = true;
     kill(guest.pid, SIGKILL);
     // If only one link was out of step the deputy lives: it must not wait for a guest that is gone.
-    shutdown(guest.ear.get(), SHUT_RDWR);
-    for (auto& [tid, t] : guest.threads) shutdown(t->link.get(), SHUT_RDWR);
+    guest.ear.end();
+    for (auto& [tid, t] : guest.threads) t->link.end();
   }
 }
 

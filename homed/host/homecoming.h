@@ -35,7 +35,8 @@ class Homecoming {
     lead_ = by_home_tid_.at(image.threads.front().tid);
   }
 
-  bool prepare(std::string* reason, PageStatistics* statistics) {
+  // `stays`: only an image of it goes home.
+  bool prepare(std::string* reason, PageStatistics* statistics, bool stays = false) {
     plan_ = image::plan_layout(guest_.home_vmas, image_.vmas, guest_.pins);
     if (guest_.home_dirty && !discard()) return broken(reason);
     guest_.home_dirty = true;
@@ -43,7 +44,7 @@ class Homecoming {
     if (!edit(reason) || !send_memory(reason, statistics) || !protect(reason)) return false;
     if (!set_memory_map(reason) || !set_actions(reason)) return false;
     if (!hand_over_state(reason)) return false;
-    queue_pending();  // last: a failure after it would leave each of them twice
+    if (!stays) queue_pending();  // last: a failure after it would leave each of them twice
     return true;
   }
 
@@ -112,6 +113,12 @@ class Homecoming {
   }
 
   bool write_home(u64 address, std::span<u8> bytes) {
+    // Home says now and then how far it is, so that a link that breaks meanwhile can be made again (sealed.h).
+    constexpr u64 kUnheard = 8 << 20;
+    if ((unheard_ += bytes.size()) >= kUnheard) {
+      unheard_ = 0;
+      call(SYS_getpid, {});
+    }
     const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
     u8* head = bytes.data() - sizeof frame - sizeof address;
     static_assert(sizeof frame + sizeof address <= kPageHeadroom);
@@ -349,6 +356,7 @@ class Homecoming {
   image::LayoutPlan plan_;
   std::vector<Protect> reprotect_;
   u64 opened_ = ~0ull;
+  u64 unheard_ = 0;  // bytes since home has said something
   Ranges fresh_;
 };
 

@@ -197,9 +197,15 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   return true;
 }
 
-// One call per run of neighbouring mappings, all sent before the first answer is read.
-void Visit::discard_home_memory() {
+void Visit::keep_or_discard_home_memory(bool complete) {
   Guest& guest = *guests_.begin()->second;
+  if (protection_of(guest) == std::chrono::seconds(0)) return discard_home_memory(guest);
+  guest.home_dirty = true;
+  if (complete) declare_image(guest, guest.header.actions[wire::kAbortSignal - 1]);
+}
+
+// One call per run of neighbouring mappings, all sent before the first answer is read.
+void Visit::discard_home_memory(Guest& guest) {
   GuestThread& t = *guest.threads.at(guest.pid);
   const u64 keep_from = page_down(guest.header.mm.arg_start);  // ps at home still shows the command line
   std::vector<std::pair<u64, u64>> runs;

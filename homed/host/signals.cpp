@@ -105,6 +105,8 @@ void Visit::start_ear(std::shared_ptr<Guest> guest) {
 // went home.
 void Visit::ear_loop(std::shared_ptr<Guest> guest) {
   SealedLink& ear = guest->ear;
+  constexpr size_t kHeardAfter = 32;  // signals: a deputy keeps them until then
+  size_t unheard = 0;
   for (;;) {
     wire::Frame frame;
     if (!ear.receive(&frame, sizeof frame)) break;
@@ -122,6 +124,10 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
         last = next.frame.seq;
       }
       deliver_process(*guest, together);
+      if ((unheard += together.size()) >= kHeardAfter) {
+        unheard = 0;
+        ear_frame(*guest, wire::Type::heard, 0, nullptr, 0);
+      }
       const std::lock_guard lock(mutex_);
       guest->signals_seen = static_cast<u32>(last);
       signals_came_.notify_all();
@@ -149,6 +155,8 @@ void Visit::ear_loop(std::shared_ptr<Guest> guest) {
     }
   }
   deputy_gone(*guest);
+  // Before it goes home a deputy stops its ear: what its threads say afterwards is heard, but they do not come back.
+  for (const auto& t : threads_of(*guest)) t->link.expect_nobody();
   {
     const std::lock_guard lock(mutex_);
     guest->ear_over = true;
@@ -258,7 +266,8 @@ std::shared_ptr<GuestThread> Visit::thread_in_slot(const Guest& guest, u32 slot)
 // in can wait for the call's end: fetching it would cut the call.
 void Visit::fetch_directed(Guest& guest, i32 home_tid, u64 pending) {
   const std::lock_guard lock(mutex_);
-  if (guest.freezing || guest.ending) return;
+  // Before we serve, what waits there may be the original of what came with the image (take_pending_from_home).
+  if (!serving_ || guest.freezing || guest.ending) return;
   for (const auto& [tid, t] : guest.threads) {
     if (t->home_tid != home_tid || (t->in_call && !t->abortable)) continue;
     wire::TakeDirected order;

@@ -26,11 +26,6 @@
 namespace omig::host {
 namespace {
 
-bool closed_by_deputy(int link) {
-  pollfd wait{link, POLLRDHUP, 0};
-  return poll(&wait, 1, 0) > 0 && wait.revents != 0;
-}
-
 constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
 
 // A birth's call has arguments of ours; the program must find its own.
@@ -122,6 +117,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->guard_first = ear.hello.guard_first;
   guest->guard_last = ear.hello.guard_last;
   guest->ear = std::move(ear.link);
+  guest->ear.persist();
   guest->home_uid = options_.home_uid;
   guest->job = options_.job;
   guest->command = image.threads.front().name;
@@ -133,6 +129,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
     t->slot = links[i].hello.slot;
     t->seq = first_seq();
     t->link = std::move(links[i].link);
+    t->link.persist();
     t->status = Fd(open_status(guest->pid, t->tid));
     t->restart_at_home = image.threads[i].restart_at_home != 0;
     t->cut = {image.threads[i].cut_short, image.threads[i].done_bytes};
@@ -168,9 +165,14 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
 }
 
 void Visit::run() {
+  {
+    const std::lock_guard lock(mutex_);
+    serving_ = true;
+  }
   for (int i = 0; i < 2; ++i) start_worker();
   std::shared_ptr<Guest> first = guests_.begin()->second;
   start_ear(first);
+  std::thread([this] { protect_guests(); }).detach();
   // A former host has silenced the ear for the move; a signalfd at home keeps its signals.
   ear_frame(*first, wire::Type::exclude, ++first->ear_seq, &first->ear_excluded, sizeof first->ear_excluded);
   for (auto& [tid, t] : first->threads)
@@ -402,6 +404,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
   t->tid = child;
   t->home_tid = birth->home_tid;
   t->link = std::move(birth->link->link);
+  t->link.persist();
   t->slot = birth->link->hello.slot;
   t->seq = first_seq();
   // Its first stop may have been reported before this event.
@@ -433,6 +436,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn->home_pid = birth->home_tid;
       newborn->pid = child;
       newborn->ear = std::move(birth->ear->link);
+      newborn->ear.persist();
       newborn->ear_tid = birth->ear->hello.tid;
       newborn->guard_first = birth->ear->hello.guard_first;
       newborn->guard_last = birth->ear->hello.guard_last;
@@ -501,7 +505,7 @@ void Visit::on_death(pid_t tid, int status, const image::CpuTime& used) {
       } else {
         // Its link stays: were it closed before the deputy has heard of a common end (exit_group, die), the deputy
         // would take us for dead.
-        std::erase_if(guest->ended, [](const auto& each) { return closed_by_deputy(each->link.get()); });
+        std::erase_if(guest->ended, [](const auto& each) { return each->link.is_over(); });
         guest->ended.push_back(t);
         guest->threads.erase(tid);
       }

@@ -148,10 +148,12 @@ struct Guest {
   bool freezing = false;
   bool ending = false;      // its death is our doing: no `die` for the deputy
   bool home_dirty = false;  // home may have pages: an attempt to go there left them, or they are just given back
-  bool homes_stop = false;  // it stops because homed said that home's process did
-  int stop_to_tell = 0;     // a stop signal was delivered here: home's process must stop by this one
-  u64 stop_seq = 0;         // the order to do so
-  int vfork_children = 0;   // a parent in vfork cannot be stopped
+  SteadyClock::time_point image_due{};  // protect.cpp
+  std::string not_protected;            // why, if the last attempt failed
+  bool homes_stop = false;              // it stops because homed said that home's process did
+  int stop_to_tell = 0;                 // a stop signal was delivered here: home's process must stop by this one
+  u64 stop_seq = 0;                     // the order to do so
+  int vfork_children = 0;               // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
   bool dies_here = false;               // going home to leave a core has failed
@@ -182,8 +184,9 @@ class Visit {
   // Takes over a restored guest and its links; nothing runs yet.
   void adopt(const image::Image& image, const std::map<i32, pid_t>& tids, Fd listener, std::vector<Arrival> links,
              Arrival ear, const std::vector<std::optional<FileId>>& file_ids, Segments segments);
-  // Home's copy of the memory is given back: the program lives here now. Before run().
-  void discard_home_memory();
+  // Home's copy of the memory is given back: the program lives here now. Or it is kept as its first image, if it is
+  // protected and `complete`. Before run().
+  void keep_or_discard_home_memory(bool complete);
   void take_pending_from_home(const std::vector<image::Pending>& pending);
   // Lets it run and serves until the last guest is gone.
   void run();
@@ -316,6 +319,13 @@ class Visit {
   MoveReport go_on(std::shared_ptr<Guest> guest, const Target& to);
   void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
   bool silence(Guest& guest);
+  void discard_home_memory(Guest& guest);
+
+  // protect.cpp
+  std::chrono::seconds protection_of(const Guest& guest);  // 0: none
+  bool declare_image(Guest& guest, const wire::KernelSigaction& abort_action);
+  std::string renew_image(const std::shared_ptr<Guest>& guest);
+  [[noreturn]] void protect_guests();
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen
 
   // commander.cpp
@@ -338,6 +348,7 @@ class Visit {
   std::mutex moves_mutex_;
   std::mutex fork_mutex_;
   std::mutex mutex_;
+  bool serving_ = false;  // what the guest came with is all here, nothing of it is left at home
   std::condition_variable signals_came_;
   std::unordered_map<pid_t, std::shared_ptr<GuestThread>> threads_;
   std::map<i32, std::shared_ptr<Guest>> guests_;

@@ -16,6 +16,7 @@ constexpr auto kSettings = std::to_array<Setting>({
     {"quiet", "quiet", "", 0, 1, true},
     {"speed", "speed", "", 0, 1'000'000, false, 10'000},  // 1 in JSON, openMosix' 10000
     {"gateways", "gateways", "", 0, 2},
+    {"patience", "patience", "", 0, 3600},
     {"decay-interval", "interval", "decay", 100, 3'600'000},
     {"slow-decay", "slow", "decay", 0, 1000},
     {"fast-decay", "fast", "decay", 0, 1000},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/cluster/job.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -54,6 +56,7 @@ Job JobChange::applied_to(Job job) const {
   job.kind = kind.value_or(job.kind);
   job.decay = decay.value_or(job.decay);
   job.disclosure = disclosure.value_or(job.disclosure);
+  job.protect_s = protect_s.value_or(job.protect_s);
   return job;
 }
 
@@ -68,6 +71,7 @@ std::string text_of(const Job& job) {
   if (job.kind != JobKind::none) text += std::string(",kind=") + name_of(job.kind);
   if (job.decay != DecayKind::slow) text += std::string(",decay=") + name_of(job.decay);
   if (job.disclosure != kDiscloseAll) text += ",disclosure=" + std::to_string(job.disclosure);
+  if (job.protect_s != 0) text += ",protect=" + std::to_string(job.protect_s);
   return text;
 }
 
@@ -82,6 +86,7 @@ Job job_from(std::string_view text) {
     if (name == "node") job.node = value;
     if (name == "kind") job.kind = job_kind_named(value).value_or(job.kind);
     if (name == "decay") job.decay = decay_kind_named(value).value_or(job.decay);
+    if (name == "protect") job.protect_s = std::min(number_from(value).value_or(job.protect_s), kMostProtect_s);
     if (name == "disclosure") job.disclosure = std::min(number_from(value).value_or(job.disclosure), kDiscloseAll);
   });
   return job;
@@ -93,6 +98,7 @@ std::string told(const Job& job) {
   if (job.locked) add(job.node.empty() ? "locked" : "locked to " + job.node);
   if (job.kind != JobKind::none) add(std::string("kind ") + name_of(job.kind));
   if (job.decay != DecayKind::slow) add(std::string("decay ") + name_of(job.decay));
+  if (job.protect_s != 0) add(fmt::format("protected every {} s", job.protect_s));
   if (job.disclosure != kDiscloseAll) add("disclosure " + std::to_string(job.disclosure));
   return text;
 }

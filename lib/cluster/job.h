@@ -29,6 +29,7 @@ struct Job {
   JobKind kind = JobKind::none;
   DecayKind decay = DecayKind::slow;  // of what follows
   u32 disclosure = kDiscloseAll;      // what the tools of a node that it visits tell of it
+  u32 protect_s = 0;                  // how often home's image of it is renewed while it is away; 0: home has none
   bool operator==(const Job&) const = default;
 };
 
@@ -39,8 +40,9 @@ struct JobChange {
   std::optional<JobKind> kind;
   std::optional<DecayKind> decay;
   std::optional<u32> disclosure;
+  std::optional<u32> protect_s;
 
-  bool any() const { return locked || node || kind || decay || disclosure; }
+  bool any() const { return locked || node || kind || decay || disclosure || protect_s; }
   Job applied_to(Job job) const;
 };
 
@@ -48,6 +50,7 @@ const char* name_of(JobKind kind);    // none, cpu, io
 const char* name_of(DecayKind kind);  // slow, fast, none
 std::optional<JobKind> job_kind_named(std::string_view name);
 std::optional<DecayKind> decay_kind_named(std::string_view name);
+inline constexpr u32 kUsualProtect_s = 60, kMostProtect_s = 7 * 86'400;
 inline constexpr const char* kJobKinds = "none, cpu, io";
 inline constexpr const char* kDecayKinds = "slow, fast, none";
 

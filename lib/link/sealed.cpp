@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/link/sealed.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace omig {
 
@@ -15,6 +18,13 @@ namespace {
 using Nonce = std::array<u8, wire::kNonceBytes>;
 // As much as fits into one record besides what has begun of the next.
 constexpr size_t kIncomingBytes = 2 * record_bytes(wire::kMaxRecord);
+// Of records that are kept for a deputy that may come back. More are in flight only while a program's memory goes home.
+constexpr size_t kMostKept = 64u << 20, kKeptAtRest = 1u << 20;
+// How much later than we a deputy may see that its connection is broken: both have the same keepalive (channel.cpp).
+constexpr std::chrono::seconds kKeepaliveTakes{30};
+// Reset: the deputy's node is there and says that it knows nothing of the connection. A deputy that is alive is told
+// the same by us, at its next keepalive.
+constexpr std::chrono::seconds kAfterReset{15};
 
 void must(bool done) {
   if (!done) throw std::runtime_error("OpenSSL: out of memory");
@@ -33,6 +43,14 @@ void key_stream(std::span<const u8> key, const Nonce& nonce, std::span<u8> to) {
 
 const EVP_CIPHER* evp_of(wire::Cipher cipher) {
   return cipher == wire::Cipher::aes128_gcm ? EVP_aes_128_gcm() : EVP_chacha20_poly1305();
+}
+
+// After recv(2) has returned 0. The error of a connection that broke is told to one caller only; for the next it looks
+// like the orderly end, but not in the connection's state.
+bool has_broken(int fd) {
+  tcp_info info{};
+  socklen_t bytes = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 && info.tcpi_state == TCP_CLOSE;
 }
 
 bool send_plainly(int fd, const u8* data, size_t bytes) {
@@ -65,7 +83,7 @@ void Seal::use_key() {
 }
 
 // The next record: its nonce is set, what is authenticated in clear has been taken in.
-void Seal::begin(u32 bytes, const wire::Hello* hello) {
+void Seal::begin(const wire::RecordHead& head, const wire::Hello* hello) {
   if (count_ != 0 && count_ % wire::kRecordsPerKey == 0) {
     Nonce all;
     all.fill(0xff);
@@ -79,29 +97,30 @@ void Seal::begin(u32 bytes, const wire::Hello* hello) {
   ++count_;
   int ignored = 0;
   must(EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, nonce.data(), -1) == 1 &&
-       EVP_CipherUpdate(context_.get(), nullptr, &ignored, reinterpret_cast<const u8*>(&bytes), sizeof bytes) == 1);
+       EVP_CipherUpdate(context_.get(), nullptr, &ignored, reinterpret_cast<const u8*>(&head), sizeof head) == 1);
   if (hello != nullptr)
     must(EVP_CipherUpdate(context_.get(), nullptr, &ignored, reinterpret_cast<const u8*>(hello), sizeof *hello) == 1);
 }
 
-void Seal::seal(std::span<const u8> plain, std::vector<u8>* record, const wire::Hello* hello) {
-  const u32 bytes = static_cast<u32>(plain.size());
+void Seal::seal(std::span<const u8> plain, std::vector<u8>* record, const wire::Hello* hello, u64 received) {
+  const wire::RecordHead head{static_cast<u32>(plain.size()), static_cast<u32>(received)};
   const size_t at = record->size();
-  record->resize(at + record_bytes(bytes));
+  record->resize(at + record_bytes(head.bytes));
   u8* const to = record->data() + at;
-  std::memcpy(to, &bytes, sizeof bytes);
-  begin(bytes, hello);
+  std::memcpy(to, &head, sizeof head);
+  begin(head, hello);
+  u8* const text = to + sizeof head;
   int done = 0, rest = 0;
-  must(EVP_CipherUpdate(context_.get(), to + sizeof bytes, &done, plain.data(), static_cast<int>(bytes)) == 1 &&
-       EVP_CipherFinal_ex(context_.get(), to + sizeof bytes + done, &rest) == 1 &&
-       EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, wire::kTagBytes, to + sizeof bytes + bytes) == 1);
+  must(EVP_CipherUpdate(context_.get(), text, &done, plain.data(), static_cast<int>(head.bytes)) == 1 &&
+       EVP_CipherFinal_ex(context_.get(), text + done, &rest) == 1 &&
+       EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, wire::kTagBytes, text + head.bytes) == 1);
 }
 
-bool Seal::open(u8* data, u32 bytes, const wire::Hello* hello) {
-  begin(bytes, hello);
+bool Seal::open(const wire::RecordHead& head, u8* data, const wire::Hello* hello) {
+  begin(head, hello);
   int done = 0, rest = 0;
-  return EVP_CipherUpdate(context_.get(), data, &done, data, static_cast<int>(bytes)) == 1 &&
-         EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, wire::kTagBytes, data + bytes) == 1 &&
+  return EVP_CipherUpdate(context_.get(), data, &done, data, static_cast<int>(head.bytes)) == 1 &&
+         EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, wire::kTagBytes, data + head.bytes) == 1 &&
          EVP_CipherFinal_ex(context_.get(), data + done, &rest) == 1;
 }
 
@@ -116,45 +135,205 @@ std::optional<Seals> seals_of(const Token& token, const wire::Hello& hello, bool
                Seal(all.last(wire::kKeyBytes), hello.cipher, host)};
 }
 
-u32 record_length(const u8* record) {
-  u32 length = 0;
-  std::memcpy(&length, record, sizeof length);
-  return length <= wire::kMaxRecord ? length : 0;
+wire::RecordHead record_head(const u8* record) {
+  wire::RecordHead head;
+  std::memcpy(&head, record, sizeof head);
+  if (head.bytes > wire::kMaxRecord) head.bytes = 0;
+  return head;
 }
 
-SealedLink::State::State(Fd connection, Seals both, bool is_host)
-    : fd(std::move(connection)),
-      out(std::move(is_host ? both.from_host : both.to_host)),
-      in(std::move(is_host ? both.to_host : both.from_host)),
-      incoming(kIncomingBytes) {}
+// Locks, taken in this order: `coming_back` by whoever brings another connection; `sending` guards what goes out and
+// all that makes a connection be another one; `opening` what has been opened. The last two are two, for a thread that
+// waits in send(2) must not keep another from opening what has come.
+struct SealedLink::State {
+  State(Fd connection, Seals both, bool is_host, const wire::Hello& hello)
+      : fd(std::move(connection)),
+        number(fd.get()),
+        role(hello.role),
+        promised(hello.patience_s),
+        out(std::move(is_host ? both.from_host : both.to_host)),
+        in(std::move(is_host ? both.to_host : both.from_host)),
+        opened(is_host ? 1 : 0),
+        source(number),
+        incoming(kIncomingBytes) {}
+
+  Fd fd;                    // changed with both locks held
+  std::atomic<int> number;  // of fd
+  const wire::Role role;
+  const std::chrono::seconds promised;
+  std::atomic<std::chrono::seconds> patience{};
+
+  std::mutex coming_back, sending, opening;
+  std::condition_variable changed;
+  std::atomic<u64> connection = 0;  // counts them
+  std::atomic<u32> resuming = 0;    // another one is about to replace it
+  std::atomic<bool> over = false;
+
+  Seal out;
+  u32 attempt = 0;       // of the deputy to come back, the last one
+  std::vector<u8> kept;  // sealed records that the deputy may not have opened
+  u64 kept_first = 0;    // the number of the first
+  std::atomic<u32> acknowledged = 0;
+
+  Seal in;
+  std::atomic<u64> opened;   // records; changed with `opening` held
+  u64 seen = 0;              // connection that `incoming` comes from
+  int source;                // and its descriptor
+  std::vector<Fd> left;      // earlier connections, until who receives has noticed
+  std::vector<u8> incoming;  // [taken, plain) is in plain, [raw, end) still sealed
+  size_t taken = 0, plain = 0, raw = 0, end = 0;
+
+  bool keeps() const { return patience.load().count() != 0; }
+  void forget_acknowledged(u32 number);
+  bool await_another(std::unique_lock<std::mutex>& lock, u64 than, bool was_reset);
+  bool await_another(u64 than, bool was_reset) {
+    std::unique_lock lock(sending);
+    return await_another(lock, than, was_reset);
+  }
+};
+
+// With `sending` held.
+void SealedLink::State::forget_acknowledged(u32 number) {
+  size_t gone = 0;
+  for (; gone < kept.size() && static_cast<i32>(number - static_cast<u32>(kept_first)) > 0; ++kept_first)
+    gone += record_bytes(record_head(kept.data() + gone).bytes);
+  if (gone == kept.size() && kept.capacity() > kKeptAtRest)
+    std::vector<u8>().swap(kept);
+  else
+    kept.erase(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(gone));
+}
+
+// The connection `than` is broken. True: there is another one.
+bool SealedLink::State::await_another(std::unique_lock<std::mutex>& lock, u64 than, bool was_reset) {
+  const auto decided = [&] { return over || connection != than || (!keeps() && resuming == 0); };
+  if (role == wire::Role::ear) {
+    const std::chrono::seconds tries = patience;
+    changed.wait_for(lock, was_reset ? std::min(tries, kAfterReset) : tries + kKeepaliveTakes, decided);
+  } else {
+    changed.wait(lock, decided);
+  }
+  if (connection == than) over = true;
+  return !over;
+}
+
+SealedLink::Trace SealedLink::trace() const {
+  Trace trace;
+  trace.state_ = state_;
+  return trace;
+}
 
 SealedLink SealedLink::answer(Fd& fd, const Token& token, const wire::Hello& hello, std::vector<u8>* first,
                               milliseconds timeout) {
-  SealedLink link;
   auto seals = seals_of(token, hello, true);
-  u8 head[sizeof(u32)];
-  if (!seals || !read_exactly(fd.get(), head, sizeof head, timeout)) return link;
-  const u32 length = record_length(head);
-  if (length == 0 || length != hello.extra_bytes) return link;
-  first->resize(length + wire::kTagBytes);
+  u8 begin[sizeof(wire::RecordHead)];
+  if (!seals || !read_exactly(fd.get(), begin, sizeof begin, timeout)) return {};
+  const wire::RecordHead head = record_head(begin);
+  if (head.bytes == 0 || head.bytes != hello.extra_bytes) return {};
+  first->resize(head.bytes + wire::kTagBytes);
   if (!read_exactly(fd.get(), first->data(), first->size(), timeout) ||
-      !seals->to_host.open(first->data(), length, &hello))
-    return link;
-  first->resize(length);
-  link.state_ = std::make_unique<State>(std::move(fd), std::move(*seals), true);
-  return link;
+      !seals->to_host.open(head, first->data(), &hello))
+    return {};
+  first->resize(head.bytes);
+  return SealedLink(std::make_shared<State>(std::move(fd), std::move(*seals), true, hello));
+}
+
+int SealedLink::get() const { return state_ ? state_->number.load() : -1; }
+
+void SealedLink::persist() { state_->patience = state_->promised; }
+
+void SealedLink::expect_nobody() {
+  if (!state_) return;
+  const std::lock_guard lock(state_->sending);
+  state_->patience = std::chrono::seconds(0);
+  state_->changed.notify_all();
+}
+
+void SealedLink::end() {
+  if (!state_) return;
+  state_->over = true;
+  {
+    const std::lock_guard lock(state_->opening);
+    shutdown(state_->number, SHUT_RDWR);  // who sends comes back, and frees that lock
+  }
+  const std::lock_guard lock(state_->sending);  // who waits has seen `over`, or is woken
+  state_->changed.notify_all();
+}
+
+void SealedLink::reset_connection() {
+  const std::lock_guard lock(state_->opening);
+  const sockaddr none{};  // AF_UNSPEC: TCP says RST
+  connect(state_->number, &none, sizeof none);
+}
+
+bool SealedLink::is_over() const {
+  if (!state_ || state_->over) return true;
+  const std::lock_guard lock(state_->opening);
+  char next;
+  const ssize_t got = recv(state_->number, &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got == 0) return state_->resuming == 0 && !has_broken(state_->number);
+  return got < 0 && errno != EAGAIN && errno != EINTR && !state_->keeps();
+}
+
+bool SealedLink::Trace::resume(SealedLink word, const wire::Resume& resume) const {
+  const std::shared_ptr<State> state = state_.lock();
+  if (!state || !state->keeps()) return false;
+  State& s = *state;
+  const std::lock_guard one(s.coming_back);
+  if (resume.attempt <= s.attempt) return false;  // it has lain about, and the deputy has left it
+  s.attempt = resume.attempt;
+  ++s.resuming;
+  {
+    const std::lock_guard second(s.opening);
+    shutdown(s.number, SHUT_RDWR);  // the deputy has left this connection: who is in it shall wait for the new one
+  }
+  const std::lock_guard lock(s.sending);
+  const u64 sent = s.out.count();
+  bool known = !s.over && resume.received <= sent;
+  if (known) {
+    s.forget_acknowledged(static_cast<u32>(resume.received));
+    known = s.kept.empty() ? resume.received == sent : s.kept_first == resume.received;
+  }
+  if (!known) {
+    s.over = true;
+    --s.resuming;
+    s.changed.notify_all();
+    return false;
+  }
+  wire::Resumed resumed;
+  {
+    const std::lock_guard second(s.opening);
+    resumed.received = s.opened;
+    s.left.push_back(std::exchange(s.fd, std::move(word.state_->fd)));
+    s.number = s.fd.get();
+    ++s.connection;
+    --s.resuming;
+  }
+  // Should one of these fail, the new connection is broken, too: who uses it will notice, and the deputy comes again.
+  word.state_->number = s.number.load();
+  if (word.send(&resumed, sizeof resumed)) send_plainly(s.number, s.kept.data(), s.kept.size());
+  s.changed.notify_all();
+  return true;
 }
 
 bool SealedLink::send(const void* data, size_t bytes) {
   if (!state_) return false;
   State& s = *state_;
-  const std::lock_guard lock(s.sending);
+  std::unique_lock lock(s.sending);
   const u8* at = static_cast<const u8*>(data);
   while (bytes > 0) {
+    if (s.over) return false;
     const size_t here = std::min<size_t>(bytes, wire::kMaxRecord);
-    s.record.clear();
-    s.out.seal({at, here}, &s.record);
-    if (!send_plainly(s.fd.get(), s.record.data(), s.record.size())) return false;
+    s.forget_acknowledged(s.acknowledged);
+    // What is not kept cannot be sent again: a connection that breaks then is the end.
+    if (!s.keeps() || s.kept.size() > kMostKept) s.kept.clear();
+    if (s.kept.empty()) s.kept_first = s.out.count();
+    const size_t from = s.kept.size();
+    s.out.seal({at, here}, &s.kept, nullptr, s.opened);
+    const u64 connection = s.connection;
+    // Another connection begins with all that is kept.
+    if (!send_plainly(s.number, s.kept.data() + from, s.kept.size() - from) &&
+        !s.await_another(lock, connection, errno == ECONNRESET || errno == EPIPE))
+      return false;
     at += here;
     bytes -= here;
   }
@@ -164,18 +343,28 @@ bool SealedLink::send(const void* data, size_t bytes) {
 // The next record, if it has come as a whole. What has been taken of the last one is over.
 bool SealedLink::open_next() {
   State& s = *state_;
-  if (s.end - s.raw < sizeof(u32)) return false;
-  const u32 length = record_length(s.incoming.data() + s.raw);
-  if (length == 0 || s.end - s.raw < record_bytes(length)) return false;
-  u8* const data = s.incoming.data() + s.raw + sizeof(u32);
-  if (!s.in.open(data, length)) {
+  const std::lock_guard lock(s.opening);
+  if (s.seen != s.connection) {  // what had come and was not opened comes again
+    s.seen = s.connection;
+    s.source = s.number;
+    s.left.clear();
+    s.end = s.raw;
+  }
+  if (s.end - s.raw < sizeof(wire::RecordHead)) return false;
+  const wire::RecordHead head = record_head(s.incoming.data() + s.raw);
+  if (head.bytes == 0 || s.end - s.raw < record_bytes(head.bytes)) return false;
+  u8* const data = s.incoming.data() + s.raw + sizeof head;
+  if (!s.in.open(head, data)) {
+    s.over = true;
     shutdown(s.fd.get(), SHUT_RDWR);
     s.raw = s.end = 0;
     return false;
   }
-  s.taken = s.raw + sizeof(u32);
-  s.plain = s.taken + length;
-  s.raw += record_bytes(length);
+  ++s.opened;
+  s.acknowledged = head.received;
+  s.taken = s.raw + sizeof head;
+  s.plain = s.taken + head.bytes;
+  s.raw += record_bytes(head.bytes);
   return true;
 }
 
@@ -183,14 +372,22 @@ bool SealedLink::fill(bool wait) {
   State& s = *state_;
   while (s.taken == s.plain) {
     if (open_next()) return true;
-    if (s.end - s.raw >= sizeof(u32) && record_length(s.incoming.data() + s.raw) == 0) return false;  // nonsense
+    if (s.over) return false;
+    if (s.end - s.raw >= sizeof(wire::RecordHead) && record_head(s.incoming.data() + s.raw).bytes == 0)
+      return false;  // nonsense
     std::memmove(s.incoming.data(), s.incoming.data() + s.raw, s.end - s.raw);
     s.end -= s.raw;
     s.raw = s.taken = s.plain = 0;
-    const ssize_t got = recv(s.fd.get(), s.incoming.data() + s.end, s.incoming.size() - s.end, wait ? 0 : MSG_DONTWAIT);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    s.end += static_cast<size_t>(got);
+    const ssize_t got = recv(s.source, s.incoming.data() + s.end, s.incoming.size() - s.end, wait ? 0 : MSG_DONTWAIT);
+    if (got > 0) s.end += static_cast<size_t>(got);
+    if (got > 0 || (got < 0 && errno == EINTR) || s.seen != s.connection) continue;
+    if (got < 0 && errno == EAGAIN) return false;
+    const bool was_reset = got < 0 ? errno == ECONNRESET : has_broken(s.source);
+    if (got == 0 && !was_reset && s.resuming == 0 && s.seen == s.connection) {
+      s.over = true;  // its orderly end
+      return false;
+    }
+    if (!wait || !s.await_another(s.seen, was_reset)) return false;
   }
   return true;
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hosted end of the links that lib/wire/link.h describes: records sealed by OpenSSL, which the engine's BearSSL
-// opens.
+// opens; and links that outlive their connections.
 #pragma once
 
 #include <openssl/evp.h>
 
+#include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -25,18 +27,19 @@ class Seal {
   // count: of the records that there have been with this key.
   Seal(std::span<const u8> key, wire::Cipher cipher, bool seals, u64 count = 0);
 
-  // A whole record of 1 to kMaxRecord bytes, appended to `record`. `hello`: it is the first one.
-  void seal(std::span<const u8> plain, std::vector<u8>* record, const wire::Hello* hello = nullptr);
-  // In place; the tag lies behind the `bytes`. False: it is not the record that was sealed, and nothing may be
-  // believed.
-  bool open(u8* data, u32 bytes, const wire::Hello* hello = nullptr);
+  // A whole record of 1 to kMaxRecord bytes, appended to `record`. `hello`: it is the first one. `received`: see
+  // wire::RecordHead.
+  void seal(std::span<const u8> plain, std::vector<u8>* record, const wire::Hello* hello = nullptr, u64 received = 0);
+  // In place; the tag lies behind the bytes. False: it is not the record that was sealed, and nothing may be believed.
+  bool open(const wire::RecordHead& head, u8* data, const wire::Hello* hello = nullptr);
+  u64 count() const { return count_; }
 
  private:
   struct Freed {
     void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
   };
   void use_key();
-  void begin(u32 bytes, const wire::Hello* hello);
+  void begin(const wire::RecordHead& head, const wire::Hello* hello);
 
   std::unique_ptr<EVP_CIPHER_CTX, Freed> context_;
   std::array<u8, wire::kKeyBytes> key_{};
@@ -51,12 +54,18 @@ struct Seals {
 // Of the link that begins with this hello; `host`: for its end. Nothing: a cipher that we do not know.
 std::optional<Seals> seals_of(const Token& token, const wire::Hello& hello, bool host);
 
-constexpr size_t record_bytes(size_t plain) { return sizeof(u32) + plain + wire::kTagBytes; }
-// The plain bytes of a record that begins so; 0: nonsense.
-u32 record_length(const u8* record);
+constexpr size_t record_bytes(size_t plain) { return sizeof(wire::RecordHead) + plain + wire::kTagBytes; }
+// Its bytes are 0 if a record does not begin so.
+wire::RecordHead record_head(const u8* record);
 
-// A link of which we are an end. Blocking; several threads may send, one receives. False: the link is broken.
+// A link of which we are an end. Blocking; several threads may send, one receives. False: the link is at its end.
+//
+// Once it persists, and if the deputy has patience (Hello::patience_s), a broken connection is not the end: both calls
+// wait until the deputy has come back through resume(). A thread's link waits for ever, for its deputy may sit in a
+// call; the ear's, on which nobody sits, as long as the deputy tries. Whoever learns that the deputy is gone says so.
 class SealedLink {
+  struct State;
+
  public:
   SealedLink() = default;
   // The host's end, once a hello has been read from the connection: waits for the first record, which shows that the
@@ -64,10 +73,34 @@ class SealedLink {
   static SealedLink answer(Fd& fd, const Token& token, const wire::Hello& hello, std::vector<u8>* first,
                            milliseconds timeout);
 
+  // What is left of a link in other hands: enough to give it another connection, not enough to keep it.
+  class Trace {
+   public:
+    // This link, broken or not, has a new connection, `word`: answers with a Resumed there, and sends what the deputy
+    // has not opened. False: the link is no more, or cannot go on from there.
+    bool resume(SealedLink word, const wire::Resume& resume) const;
+    bool expired() const { return state_.expired(); }
+
+   private:
+    friend class SealedLink;
+    std::weak_ptr<State> state_;
+  };
+  Trace trace() const;
+
   bool valid() const { return state_ != nullptr; }
   explicit operator bool() const { return valid(); }
-  int get() const { return state_ ? state_->fd.get() : -1; }
+  int get() const;
   void reset() { state_.reset(); }
+  // From now on: the guest runs, and its deputy serves it. Before, both sides must know at once that a move is broken.
+  void persist();
+  // The deputy has nothing more to come back for: a connection that breaks is the end again, also for who waits.
+  void expect_nobody();
+  // Nothing more is to be sent or received; whoever waits does not any longer.
+  void end();
+  // For tests, what a network may do: the connection is reset.
+  void reset_connection();
+  // The deputy has closed its end, or will not come back.
+  bool is_over() const;
 
   bool send(const void* data, size_t bytes);
   bool receive(void* data, size_t bytes);
@@ -77,18 +110,10 @@ class SealedLink {
   bool has_input();
 
  private:
-  struct State {
-    State(Fd connection, Seals both, bool is_host);
-    Fd fd;
-    Seal out, in;
-    std::mutex sending;
-    std::vector<u8> record;    // on its way out
-    std::vector<u8> incoming;  // [taken, plain) is in plain, [raw, end) still sealed
-    size_t taken = 0, plain = 0, raw = 0, end = 0;
-  };
+  explicit SealedLink(std::shared_ptr<State> state) : state_(std::move(state)) {}
   bool open_next();
   bool fill(bool wait);
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace omig

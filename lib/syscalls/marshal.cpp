@@ -4,6 +4,7 @@
 
 #include <asm/unistd.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -124,6 +125,21 @@ Gathered gather_shape(Plan& plan, u32 index, const Shape& shape) {
   return Gathered::ready;
 }
 
+u32 effect_flags(const Row& row, const u64 args[6]) {
+  switch (row.effect) {
+    case Effect::some: break;
+    case Effect::none: return wire::kCallHarmless;
+    case Effect::reads: return wire::kCallReads;
+    case Effect::closes: return wire::kCallCloses;
+    case Effect::opens: {
+      constexpr u64 kMayWrite = O_ACCMODE | O_CREAT | O_TRUNC;
+      return (args[row.nr == __NR_open ? 1 : 2] & kMayWrite) == O_RDONLY ? wire::kCallOpens : 0;
+    }
+  }
+  const bool asks = row.nr == __NR_fcntl && (args[1] == F_GETFD || args[1] == F_GETFL);
+  return asks || (row.nr == __NR_prlimit64 && args[2] == 0) ? wire::kCallHarmless : 0;
+}
+
 u32 call_flags(u32 nr, const u64 args[6]) {
   switch (nr) {
     case __NR_read:
@@ -199,7 +215,7 @@ Gathered gather(const Row& row, const u64 args[6], Memory& memory, Prepared* out
   if (row.route == Route::come_home || row.route == Route::local || row.route == Route::traced)
     return Gathered::come_home;
   if (sends_own_pages(row.nr, args)) return Gathered::come_home;
-  plan.set_flags(call_flags(row.nr, args));
+  plan.set_flags(call_flags(row.nr, args) | effect_flags(row, args));
   if (std::ranges::find(row.args, ShapeKind::special, &Shape::kind) != row.args.end()) {
     const Gathered result = gather_special(row, plan);
     return result == Gathered::ready ? plan.finish() : result;

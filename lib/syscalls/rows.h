@@ -81,5 +81,15 @@ constexpr Row absent(u32 nr, std::string_view name, std::string_view note) {
   return {nr, name, Route::absent, Restart::never, {}, note};
 }
 
+// What it does to others and to the process.
+constexpr Row with(Row row, Effect effect) {
+  row.effect = effect;
+  return row;
+}
+constexpr Row harmless(Row row) { return with(row, Effect::none); }
+constexpr Row reads(Row row) { return with(row, Effect::reads); }
+constexpr Row opens(Row row) { return with(row, Effect::opens); }
+constexpr Row closes(Row row) { return with(row, Effect::closes); }
+
 }  // namespace dsl
 }  // namespace omig::syscalls

@@ -11,8 +11,8 @@ constexpr std::string_view kMachine = "Acts on the home machine; rare.";
 constexpr std::string_view kUnimplemented = "Linux on x86-64 itself answers ENOSYS.";
 
 constexpr Row kRows[] = {
-    home(63, "uname", never, {out(390)}),
-    home(99, "sysinfo", never, {out(112)}, "The home machine's."),
+    harmless(home(63, "uname", never, {out(390)})),
+    harmless(home(99, "sysinfo", never, {out(112)}, "The home machine's.")),
     home(103, "syslog", restartable, {num, code, num}),
     home(153, "vhangup", never),
     home(163, "acct", never, {path}),

@@ -68,6 +68,10 @@ struct Shape {
   u32 size = 0;
 };
 
+// What a call that home executes does that matters if the program goes on from an older image of itself
+// (docs/PROTOCOL.md, Protection). An open counts as `opens` only if nothing can be written through it.
+enum class Effect : u8 { some, none, reads, opens, closes };
+
 struct Row {
   u32 nr = 0;
   std::string_view name;
@@ -75,6 +79,7 @@ struct Row {
   Restart restart = Restart::never;
   std::array<Shape, 6> args{};
   std::string_view note;  // a sentence where something is special
+  Effect effect = Effect::some;
 };
 
 // All rows, sorted by number.

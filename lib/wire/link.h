@@ -15,17 +15,17 @@
 namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
-inline constexpr u32 kVersion = 9;
+inline constexpr u32 kVersion = 10;
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 
 // Everything on a link but its hello travels in sealed records:
 //
-//   u32 length (of the plain bytes, 1 to kMaxRecord), the bytes encrypted, kTagBytes of tag
+//   RecordHead, the bytes encrypted, kTagBytes of tag
 //
 // by AES-128-GCM or, where the deputy's processor has no instructions for it, ChaCha20-Poly1305 (RFC 8439). Each
 // direction has a key of its own, so nothing can be sent back; the nonce is the record's number (4 zero bytes, u64), so
-// nothing can be repeated, left out or put elsewhere; what is not as it was sent ends the link. The length is
+// nothing can be repeated, left out or put elsewhere; what is not as it was sent ends the link. The head is
 // authenticated, and by a link's first record its hello is as well. Who opens a link speaks first: that record shows
 // that it knows the token.
 //
@@ -38,11 +38,25 @@ inline constexpr u32 kNonceBytes = 12, kTagBytes = 16, kKeyBytes = 32;
 inline constexpr u32 kMaxRecord = 1u << 16;
 inline constexpr u64 kRecordsPerKey = 1ull << 22;
 
+struct RecordHead {
+  u32 bytes = 0;     // of the plain bytes, 1 to kMaxRecord
+  u32 received = 0;  // records of the other direction that the sender has opened, modulo 2^32
+};
+static_assert(sizeof(RecordHead) == 8);
+
+// A link outlives its connection. Each end keeps the records that it has sent until the other says that it has opened
+// them. When a connection breaks (any error; its orderly end is the end of the link, as is the refusal of a new one),
+// the deputy connects again, as long as Hello::patience_s says: a hello with Role::resume and a nonce of its own, whose
+// record is a Resume, under the keys of that hello. The host answers, under the same keys, with a record that is a
+// Resumed; then both send what the other has not opened, byte for byte as before, and the old keys and counts go on. So
+// every record is opened exactly once, whatever happens to connections.
+
 // Who opens a link, in its first bytes.
 enum class Role : u32 {
   thread = 1,     // the deputy of one guest thread: serves calls
   ear = 2,        // the deputy process' collector: signals one way, aborts the other
   commander = 3,  // a homed that gives orders as length-prefixed JSON (homed/host/commander.h)
+  resume = 4,     // a deputy's thread or ear whose connection broke
 };
 
 struct Hello {
@@ -54,12 +68,23 @@ struct Hello {
   Cipher cipher = Cipher::aes128_gcm;
   i32 pid = 0;
   i32 tid = 0;
-  u32 extra_bytes = 0;  // how many bytes the first record has: a ThreadExtra, a ProcessExtra, a commander's first order
+  u32 extra_bytes = 0;  // how many bytes the first record has: a ThreadExtra, a ProcessExtra, a Resume, or a
+                        // commander's first order
   u32 guard_first = 0;  // the engine's own descriptors at home lie in [guard_first, guard_last]: the host keeps the
   u32 guard_last = 0;   // program's close_range and friends away from them
-  u32 reserved = 0;
+  u32 patience_s = 0;   // for how long a broken connection is made again; 0: never
 };
 static_assert(sizeof(Hello) == 56);
+
+struct Resume {
+  u8 link[kNonceBytes] = {};  // the nonce of the hello that began it
+  u32 attempt = 0;            // counts them from 1 on: one that is overtaken by a later one is not answered
+  u64 received = 0;           // records from the host that have been opened
+};
+
+struct Resumed {
+  u64 received = 0;  // records to the host that have been opened, the hello's included
+};
 
 // What only the thread itself can read about itself.
 struct ThreadExtra {
@@ -97,6 +122,7 @@ enum class Type : u32 {
   go = 11,            // KernelSigaction of the abort signal: every thread has its state, run at home
   account = 12,       // Account, bytes, paths: append the bytes to each of the files; not answered
   abandon = 13,       // the move failed before commit: run at home from the state kept
+  image = 14,         // KernelSigaction of the abort signal: memory and states at home are whole as of now. Answered.
   // host -> ear link
   abort_call = 32,  // AbortCall
   die = 33,         // u64 signal: end the process as that signal's default action does
@@ -104,6 +130,7 @@ enum class Type : u32 {
   exclude =
       35,  // u64 mask: leave these signals pending at home (a signalfd reads them; all: coming home). Acknowledged.
   take_directed = 36,  // TakeDirected: fetch one signal of each number that is pending for that thread alone
+  heard = 37,          // nothing: the ear needs not keep what it has sent (its record says so)
   // deputy -> host
   reply = 64,     // Reply, then output bytes
   signal = 65,    // 128 bytes of siginfo
@@ -136,10 +163,15 @@ inline constexpr u32 kCallProbeOnNotRun = 1;  // read/write: if aborted before i
 inline constexpr u32 kCallWantsSigpipe = 2;   // on EPIPE consume the SIGPIPE the kernel queued and say so in the reply
 
 inline constexpr u32 kCallStopsInBackground =
-    4;                                           // SIGTTIN (read) or SIGTTOU does what its default action does natively
-inline constexpr u32 kCallUnanswered = 8;        // no reply: nobody waits for its end
-inline constexpr u32 kCallTimesIn = 32;          // its end by a signal depends on args[0]'s SO_RCVTIMEO,
-inline constexpr u32 kCallTimesOut = 64;         // SO_SNDTIMEO: see kReplyTimesOut
+    4;                                     // SIGTTIN (read) or SIGTTOU does what its default action does natively
+inline constexpr u32 kCallUnanswered = 8;  // no reply: nobody waits for its end
+inline constexpr u32 kCallTimesIn = 32;    // its end by a signal depends on args[0]'s SO_RCVTIMEO,
+inline constexpr u32 kCallTimesOut = 64;   // SO_SNDTIMEO: see kReplyTimesOut
+// What it does that matters if the process goes on from an older image (docs/PROTOCOL.md, Protection). None: something.
+inline constexpr u32 kCallHarmless = 128;        // nothing
+inline constexpr u32 kCallReads = 256;           // it moves the position of args[0]
+inline constexpr u32 kCallOpens = 512;           // it makes a descriptor, of something that is only read
+inline constexpr u32 kCallCloses = 1024;         // args[0]
 inline constexpr u32 kCallMindsBackground = 16;  // not run if it would act on the terminal of a background process
 
 // Store the address of scratch[target] at argument `where` (where < 6) or, with kRelocScratch set, into the 8 bytes at

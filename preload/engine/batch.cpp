@@ -8,7 +8,7 @@ static_assert(offsetof(omig::ThreadStart, tid) == 0);
 static_assert(offsetof(omig::ThreadStart, stack) == 8);
 static_assert(offsetof(omig::ThreadStart, ret) == 16);
 static_assert(offsetof(omig::WaitFrame, rsp) == 56 && offsetof(omig::WaitFrame, over) == 64);  // as in start.S
-static_assert(omig::kEngineHeadMagic == 0x0009656847494d4f);                                   // as in start.S
+static_assert(omig::kEngineHeadMagic == 0x000a656847494d4f);                                   // as in start.S
 static_assert(sizeof(omig::EngineHead) == 9 * 8);
 
 extern "C" [[gnu::visibility("hidden")]] void omig_batch(omig::BatchOp* ops, omig::u64 count);

@@ -270,9 +270,11 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
   if ((call.flags & wire::kCallMindsBackground) && in_background(call.args[0])) {
     flags = wire::kReplyNotRun | wire::kReplyInBackground;
   } else {
+    const bool counts = begin_effect(call);
     if (stops) let_stop(call.nr, true);
     result = execute(b, call, frame.seq, &flags);
     if (stops) let_stop(call.nr, false);
+    if (counts) end_effect(call, result, flags);
   }
   if ((call.flags & wire::kCallUnanswered) == 0) ret = answer(b, call, l, frame.seq, result, flags);
   trim_scratch(b, kKeptScratchBytes);

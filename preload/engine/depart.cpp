@@ -78,7 +78,7 @@ bool wait_for_arrivals() {
 }
 
 // The ear and its link, before the leader's own link: the host needs the signal actions to restore the guest.
-bool set_up_ear(SlotBlock& b) {
+bool set_up_ear() {
   Private& st = state();
   wire::ProcessExtra extra;
   fill_extra(&extra);
@@ -93,7 +93,7 @@ bool set_up_ear(SlotBlock& b) {
   if (!good) return false;
   const i32 tid = static_cast<i32>(load(&st.ear_tid));
   const Link ear{&st.ear_fd, seals_of(block(kEarSlot))};
-  if (open_link(b, ear, present_host(), {wire::Role::ear, kEarSlot, tid, &extra, sizeof extra}) != 0) return false;
+  if (open_link(ear, present_host(), {wire::Role::ear, kEarSlot, tid, &extra, sizeof extra}) != 0) return false;
   block(kEarSlot).link_fd = st.ear_fd;
   return true;
 }
@@ -118,7 +118,7 @@ void copy_name(char* to, const char* from) {
   a.moves++;
   __atomic_store_n(reinterpret_cast<u32*>(&a.where), static_cast<u32>(Where::away), __ATOMIC_RELEASE);
   futex_wake_all(&st.phase);
-  if (send_reply(b, frame.seq, 0) != 0) lost();
+  if (send_reply(b, frame.seq, 0) != 0) lost(b);
   serve(b);
 }
 
@@ -168,6 +168,10 @@ void roll_back(SlotBlock& b) {
   }
   for (u32 phase; (phase = load(&st.phase)) != kResume;) futex_wait(&st.phase, phase);
   close_fd(&b.link_fd);
+  resume_as_departed(b);
+}
+
+void resume_as_departed(SlotBlock& b) {
   put_registrations_back(b);
   end_cut_short(b);
   __atomic_store_n(&b.in_use, 0, __ATOMIC_RELEASE);
@@ -193,10 +197,9 @@ void omig_depart(omig::u64 slot) {
   futex_wake_all(&st.arrived);
   if (!off || !wait_for_arrivals()) roll_back(b);
   const bool leader = st.leader_slot == slot;
-  if (leader && !set_up_ear(b)) roll_back(b);
+  if (leader && !set_up_ear()) roll_back(b);
   omig::engine::follow_signals(b);
-  if (open_link(b, present_link(b), present_host(), {omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) !=
-      0)
+  if (open_link(present_link(b), present_host(), {omig::wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0)
     roll_back(b);
   if (leader) {
     if (!undecided()) roll_back(b);

@@ -20,9 +20,12 @@ long handle(SlotBlock& b, const wire::Frame& frame) {
     case wire::Type::account: return serve_account(b, frame);
     case wire::Type::resume_state: return serve_resume_state(b, frame);
     case wire::Type::go: return serve_go(b, frame);
+    case wire::Type::image: return serve_image(b, frame);
     default: return -EPROTO;
   }
 }
+
+}  // namespace
 
 u64 append(char* line, u64 at, u64 limit, const char* text) {
   while (*text != 0 && at < limit) line[at++] = *text++;
@@ -38,14 +41,12 @@ u64 append_number(char* line, u64 at, u64 number) {
   return at;
 }
 
-}  // namespace
-
 void serve(SlotBlock& b) {
   set_mask(~bit(wire::kAbortSignal));
   for (;;) {
     wire::Frame frame;
-    if (recv_exact(b, &frame, sizeof frame) != 0 || frame.bytes > wire::kMaxFrame) lost();
-    if (handle(b, frame) != 0) lost();
+    if (recv_exact(b, &frame, sizeof frame) != 0 || frame.bytes > wire::kMaxFrame) lost(b);
+    if (handle(b, frame) != 0) lost(b);
   }
 }
 
@@ -63,22 +64,31 @@ void say(const char* a, const char* b, u64 number, const char* c) {
   if (sys(__NR_poll, addr(&poll), 1, 1000) == 1 && (poll.revents & kPollOut)) sys(__NR_write, 2, addr(line), at);
 }
 
-// No way to continue: the only copy of the guest went with its node. SIGKILL because nothing of the program is left
-// here that could run a handler.
-void lost() {
+// Unless home has an image to go on from, there is no way to continue: the only copy of the guest went with its node.
+// SIGKILL because nothing of the program is left here that could run a handler.
+void lost(SlotBlock& b) {
+  restart(b);
   const u64 pid = static_cast<u64>(sys(__NR_getpid));
   u32 nobody = 0;
   if (__atomic_compare_exchange_n(&state().lost_announced, &nobody, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
-    say("omig: the node ", anchor().node, pid, " was visiting is gone; the process ends (status 137)\n");
+    const bool was_protected = state().image_ms != 0;
+    say("omig: the node ", anchor().node, pid,
+        was_protected ? " was visiting is gone; the process ends (status 137): since its last image it has done what "
+                        "must not be done twice\n"
+                      : " was visiting is gone; the process ends (status 137)\n");
     for (;;) sys(__NR_kill, pid, 9);
   }
   for (;;) sys(__NR_pause);
 }
 
+bool try_lock() {
+  u32 seen = 0;
+  return __atomic_compare_exchange_n(&state().lock, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
 void lock() {
   u32* word = &state().lock;
-  u32 seen = 0;
-  if (__atomic_compare_exchange_n(word, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;
+  if (try_lock()) return;
   while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE) != 0) futex_wait(word, 2);
 }
 

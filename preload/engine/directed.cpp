@@ -22,6 +22,7 @@ long send_one(SlotBlock& ear, SlotBlock& b) {
     wire::Directed directed;
   } message{{wire::Type::directed, sizeof(wire::Directed), 0}, {}};
   message.directed.slot = b.slot;
+  count_effect();
   memcpy(message.directed.info, b.directed_info, sizeof b.directed_info);
   Vector part{&message, sizeof message};
   return send_all(ear, &part, 1);

@@ -51,6 +51,7 @@ long send_signals(SlotBlock& ear) {
     Vector part{messages, count * sizeof(Message)};
     if (count == 0) break;
     if (const long ret = send_all(ear, &part, 1); ret != 0) return ret;
+    count_effect();
     store_and_wake(&st.signals_sent, st.signals_sent + static_cast<u32>(count));
   }
   return 0;
@@ -114,8 +115,9 @@ long exclude(SlotBlock& ear, u64 mask, u64 seq) {
 
 long serve_order(SlotBlock& ear) {
   wire::Frame frame;
-  if (const long ret = recv_exact(ear, &frame, sizeof frame); ret != 0) return ret;
+  if (const long ret = recv_exact(ear, &frame, sizeof frame); ret != 0) return ret == -EAGAIN ? 0 : ret;
   if (frame.type == wire::Type::account) return serve_account(ear, frame);
+  if (frame.type == wire::Type::heard) return frame.bytes == 0 ? 0 : -EPROTO;
   union {
     wire::AbortCall abort;
     wire::TakeDirected directed;
@@ -171,7 +173,8 @@ u32 wait_for_work(SlotBlock& ear, bool deaf) {
   Pollfd polls[2] = {{load(&st.ear_hold) ? -1 : st.signal_fd - 1, kPollIn, 0},
                      {deaf ? -1 : ear.link_fd - 1, kPollIn, 0}};
   const u64 mask = ~bit(wire::kAbortSignal);
-  if (sys(__NR_ppoll, addr(polls), 2, 0, addr(&mask), 8) <= 0) return 0;
+  constexpr Timespec kLookAgain{0, 100'000'000};  // whether the process has stayed where it is
+  if (sys(__NR_ppoll, addr(polls), 2, deaf ? addr(&kLookAgain) : 0, addr(&mask), 8) <= 0) return 0;
   return (polls[0].revents ? 1u : 0u) | (polls[1].revents ? 2u : 0u);
 }
 
@@ -186,13 +189,14 @@ u32 wait_for_work(SlotBlock& ear, bool deaf) {
       take_next_link(ear);
       deaf = false;
     }
+    if (deaf && !changing_place()) deaf = false;  // so it is the end of the guest, unless the link can be mended
     const u32 work = wait_for_work(ear, deaf);
     long ret = 0;
     if (!load(&st.ear_hold)) ret = send_directed(ear);
     if (ret == 0 && work & 1 && !load(&st.ear_hold)) ret = forward_signals(ear);
     if (ret == 0 && work & 2) ret = serve_order(ear);
     if (ret == 0 || load(&st.ear_stop)) continue;
-    if (!changing_place()) lost();
+    if (!changing_place()) lost(ear);
     deaf = true;
   }
   exit_thread(0);
@@ -252,6 +256,7 @@ long start_ear() {
   Private& st = state();
   if (!map_slot(kEarSlot)) return -ENOMEM;
   SlotBlock& ear = block(kEarSlot);
+  trim_kept(ear);
   memset(&ear, 0, sizeof ear);
   ear.slot = kEarSlot;
   st.signal_fd = 0;

@@ -18,6 +18,7 @@ void forget_the_parent(SlotBlock& b) {
     close_fd(&other.next_link_fd);
     if (other.in_use != 0) other.in_use = 0;
   }
+  if (st.ear_fd != 0) close_fd(&block(kEarSlot).next_link_fd);
   close_fd(&st.ear_fd);
   close_fd(&st.ear_next_fd);
   close_fd(&st.signal_fd);
@@ -51,9 +52,8 @@ void forget_the_parent(SlotBlock& b) {
   const wire::ThreadExtra extra;
   const i32 ear_tid = static_cast<i32>(load(&st.ear_tid));
   const Link ear{&st.ear_fd, seals_of(block(kEarSlot))};
-  if (!started ||
-      open_link(b, ear, present_host(), {wire::Role::ear, kEarSlot, ear_tid, &actions, sizeof actions}) != 0 ||
-      open_link(b, present_link(b), present_host(), {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0) {
+  if (!started || open_link(ear, present_host(), {wire::Role::ear, kEarSlot, ear_tid, &actions, sizeof actions}) != 0 ||
+      open_link(present_link(b), present_host(), {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0) {
     say("omig: the node ", anchor().node, static_cast<u64>(b.tid),
         " was born on cannot be reached; the process ends (status 127)\n");
     exit_group(127);
@@ -67,8 +67,8 @@ void forget_the_parent(SlotBlock& b) {
   SlotBlock& b = block(static_cast<u32>(slot));
   const wire::ThreadExtra extra;
   follow_signals(b);
-  if (open_link(b, present_link(b), present_host(), {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0)
-    lost();
+  if (open_link(present_link(b), present_host(), {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra}) != 0)
+    lost(b);
   serve(b);
 }
 
@@ -84,6 +84,7 @@ u32 take_slot() {
   }
   SlotBlock& b = block(slot);
   trim_scratch(b, 0);
+  trim_kept(b);
   memset(&b, 0, sizeof b);
   b.slot = slot;
   b.in_use = 1;
@@ -159,6 +160,7 @@ long serve_fork(SlotBlock& b, const wire::Frame& frame) {
   wire::Fork fork;
   if (frame.bytes != sizeof fork) return -EPROTO;
   if (const long ret = recv_exact(b, &fork, sizeof fork); ret != 0) return ret;
+  count_effect();
   lock();
   const long pid = sys(__NR_clone, fork.clone_flags & (0xff | kCloneParent), 0, 0, 0, 0);
   if (pid == 0) live_as_child(b);
@@ -169,6 +171,7 @@ long serve_fork(SlotBlock& b, const wire::Frame& frame) {
 long serve_new_thread(SlotBlock& b, const wire::Frame& frame) {
   if (const long ret = drain(b, frame.bytes); ret != 0) return ret;
   Private& st = state();
+  count_effect();
   lock();
   const u32 slot = take_slot();
   long tid = -EAGAIN;
@@ -190,6 +193,7 @@ long serve_new_thread(SlotBlock& b, const wire::Frame& frame) {
 }
 
 long serve_exec(SlotBlock& b, const wire::Frame& frame) {
+  count_effect();
   wire::Exec exec;
   if (frame.bytes <= sizeof exec) return -EPROTO;
   const u64 bytes = frame.bytes - sizeof exec;
@@ -216,6 +220,7 @@ long serve_exec(SlotBlock& b, const wire::Frame& frame) {
 
 // The ear must not outlive the last deputy thread: it would keep the process alive.
 long serve_exit(SlotBlock& b, const wire::Frame& frame) {
+  count_effect();
   u64 status;
   if (frame.bytes != sizeof status) return -EPROTO;
   if (const long ret = recv_exact(b, &status, sizeof status); ret != 0) return ret;

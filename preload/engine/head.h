@@ -90,6 +90,7 @@ inline constexpr u64 kSlotSeals = 0x20000;                              // keys 
 inline constexpr u64 kSlotIncoming = 0x21000, kSlotOutgoing = 0x32000;  // records
 inline constexpr u64 kRecordRoom = 0x11000;
 inline constexpr u64 kSlotBigScratch = 0x100000;  // larger scratch is mapped here on demand
+inline constexpr u64 kSlotBigKept = 0xa000000;    // and here records that the host has not opened yet
 
 constexpr u64 slot_address(u32 slot) { return kSlotsAddress + slot * kSlotWindow; }
 
@@ -131,6 +132,13 @@ struct SlotBlock {
   u32 signals_told;  // Private::signals_sent as of the last reply
   u8 directed_info[wire::kSiginfoBytes];
   u32 raw_begin, raw_end;  // of the incoming buffer: what has come and is still sealed
+  // Records that have been sent and that the host may not have opened (link.cpp).
+  u64 kept;        // where they are
+  u64 kept_room;   // bytes there
+  u64 kept_bytes;  // that they have
+  u64 kept_first;  // the first one's number
+  u32 opened;      // records that the host has opened, as it says
+  u32 attempts;    // to make the link's connection again
 };
 static_assert(sizeof(SlotBlock) <= kSlotRest);
 

@@ -5,7 +5,6 @@
 #include "preload/engine/state.h"
 
 namespace omig::engine {
-namespace {
 
 // Late aborts must not reach the program: they would find its own action of that signal.
 void drop_aborts() {
@@ -32,12 +31,11 @@ void leave_deputy_life(const wire::KernelSigaction& abort_action) {
   store_and_wake(&st.phase, kResume);
 }
 
-}  // namespace
-
 long serve_write_memory(SlotBlock& b, const wire::Frame& frame) {
   u64 address;
   if (frame.bytes < sizeof address) return -EPROTO;
   if (const long ret = recv_exact(b, &address, sizeof address); ret != 0) return ret;
+  __atomic_store_n(&state().image_is_whole, 0, __ATOMIC_SEQ_CST);
   return recv_into_memory(b, address, frame.bytes - sizeof address);
 }
 
@@ -49,6 +47,7 @@ long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
                     resume.fpstate_offset < resume.frame_bytes && resume.fpstate_offset % 64 == 0;
   if (frame.bytes != sizeof resume + resume.frame_bytes || !fits) return -EPROTO;
   SignalFrame& kept = frame_of(b);
+  __atomic_store_n(&state().image_is_whole, 0, __ATOMIC_SEQ_CST);
   if (const long ret = recv_exact(b, &kept, resume.frame_bytes); ret != 0) return ret;
   if (resume.fpstate_offset != 0) kept.fpstate = addr(&kept) + resume.fpstate_offset;
   if (resume.altstack_bytes != 0 || resume.altstack_flags != 0) {
@@ -88,6 +87,7 @@ long serve_go(SlotBlock& b, const wire::Frame& frame) {
   send_reply(b, frame.seq, 0);
   close_fd(&b.link_fd);
   trim_scratch(b, 0);
+  trim_kept(b);
   resume_from_frame(b);
 }
 

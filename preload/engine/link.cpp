@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links: TCP streams to the host, one per thread deputy and one for the ear.
+// Links: connections to the host, one per thread deputy and one for the ear. What travels on them is the business of
+// records.cpp.
 //
 // The engine's descriptors live in the program's own descriptor table, at numbers no ordinary program reaches, so that
 // the program's next open() still gets the number it expects. A descriptor is born low (the kernel always takes the
 // lowest number) and moved up at once; state().lock is held meanwhile, so that a fork cannot copy it half-way.
+//
+// A connection that breaks is made again (wire::Resume), for anchor().patience_s seconds, by the thread whose it is. A
+// thread that sits in a call learns of it when it answers; the host waits, as long as the ear's link is there.
 #include "preload/engine/state.h"
 
 namespace omig::engine {
@@ -11,7 +15,8 @@ namespace {
 
 constexpr u64 kInet = 2, kStream = 1, kCloexec = 02000000, kTcp = 6, kSocketLevel = 1;
 constexpr u64 kDupCloexec = 1030, kLimitFiles = 7, kNoSignal = 0x4000, kWaitAll = 0x100;
-constexpr i64 kConnectSeconds = 10;
+constexpr i64 kConnectSeconds = 10, kReconnectSeconds = 3;
+constexpr u64 kReceiveTimeout = 20, kSendTimeout = 21;  // SO_RCVTIMEO, SO_SNDTIMEO
 
 struct Limit {
   u64 soft, hard;
@@ -28,10 +33,10 @@ void set_option(int fd, u64 level, u64 option, int value) {
   sys(__NR_setsockopt, fd, level, option, addr(&value), sizeof value);
 }
 
-// A send time-out bounds the connect; afterwards sends wait as long as they must.
-void set_send_seconds(int fd, i64 seconds) {
+// 0: for ever.
+void set_timeout(int fd, u64 which, i64 seconds) {
   const i64 timeval[2] = {seconds, 0};
-  sys(__NR_setsockopt, fd, kSocketLevel, 21 /* SO_SNDTIMEO */, addr(timeval), sizeof timeval);
+  sys(__NR_setsockopt, fd, kSocketLevel, which, addr(timeval), sizeof timeval);
 }
 
 // A node that vanished without a word is noticed within about 25 seconds.
@@ -44,69 +49,153 @@ void set_keepalive(int fd) {
   set_option(fd, kSocketLevel, 9 /* SO_KEEPALIVE */, 1);
 }
 
-long connect_to(int fd, const Peer& peer) {
+// A send time-out bounds the connect; afterwards sends wait as long as they must.
+long connect_to(int fd, const Peer& peer, i64 seconds) {
   Address address;
   address.port[0] = static_cast<u8>(peer.port >> 8);
   address.port[1] = static_cast<u8>(peer.port);
   memcpy(address.ip, peer.address, 4);
-  set_send_seconds(fd, kConnectSeconds);
+  set_timeout(fd, kSendTimeout, seconds);
   long ret;
   do ret = sys(__NR_connect, fd, addr(&address), sizeof address);
   while (ret == -EINTR || ret == -EALREADY);
-  set_send_seconds(fd, 0);
+  set_timeout(fd, kSendTimeout, 0);
   return ret == -EISCONN ? 0 : ret;
 }
 
-u8* incoming(SlotBlock& b) { return reinterpret_cast<u8*>(addr(&b) + kSlotIncoming); }
-u8* outgoing(SlotBlock& b) { return reinterpret_cast<u8*>(addr(&b) + kSlotOutgoing); }
-constexpr u64 kLengthBytes = sizeof(u32);
-constexpr u64 record_bytes(u64 plain) { return kLengthBytes + plain + wire::kTagBytes; }
-static_assert(record_bytes(wire::kMaxRecord) <= kRecordRoom);
-
-// Hands out at most `wanted` bytes that are there in plain.
-u64 take_buffered(SlotBlock& b, u64 wanted, const u8** from) {
-  const u64 have = b.input_used - b.input_taken;
-  const u64 count = have < wanted ? have : wanted;
-  *from = incoming(b) + b.input_taken;
-  b.input_taken += static_cast<u32>(count);
-  return count;
-}
-
-// Bytes of the record that begins at raw_begin: 0 if its length has not come yet, all ones if it is nonsense.
-u64 record_there(SlotBlock& b) {
-  if (b.raw_end - b.raw_begin < kLengthBytes) return 0;
-  u32 length;
-  memcpy(&length, incoming(b) + b.raw_begin, sizeof length);
-  return length == 0 || length > wire::kMaxRecord ? ~0ull : record_bytes(length);
-}
-
-// The next record in plain; all of the last one has been taken.
-long fill(SlotBlock& b) {
-  u8* const buffer = incoming(b);
-  for (;;) {
-    const u64 bytes = record_there(b);
-    if (bytes == ~0ull) return -EPROTO;
-    if (bytes != 0 && bytes <= b.raw_end - b.raw_begin) {
-      const u32 plain = static_cast<u32>(bytes - record_bytes(0));
-      const u32 at = b.raw_begin + static_cast<u32>(kLengthBytes);
-      b.raw_begin += static_cast<u32>(bytes);
-      if (!unseal(seals_of(b).in, buffer + at, plain)) return -EBADMSG;
-      b.input_taken = at;
-      b.input_used = at + plain;
-      return 0;
-    }
-    if (b.raw_begin != 0) memmove(buffer, buffer + b.raw_begin, b.raw_end - b.raw_begin);
-    b.raw_end -= b.raw_begin;
-    b.raw_begin = 0;
-    const long got = sys(__NR_recvfrom, b.link_fd - 1, addr(buffer) + b.raw_end, kRecordRoom - b.raw_end, 0);
-    if (got == -EINTR) {
-      take_directed(b);
-      continue;
-    }
-    if (got == 0) return kClosed;
+long recv_plainly(int fd, u8* bytes, u64 count) {
+  while (count > 0) {
+    const long got = sys(__NR_recvfrom, fd, addr(bytes), count, kWaitAll);
+    if (got == -EINTR) continue;
+    if (got == 0) return end_of(fd);
     if (got < 0) return got;
-    b.raw_end += static_cast<u32>(got);
+    bytes += got;
+    count -= static_cast<u64>(got);
   }
+  return 0;
+}
+
+// The first bytes of a link: hello in clear, and the record that shows that we know the token.
+struct First {
+  wire::Hello hello;
+  wire::RecordHead head;
+  u8 sealed[sizeof(wire::ProcessExtra) + wire::kTagBytes];
+};
+
+long say_hello(int fd, Seals& seals, const Peer& peer, const Opening& what) {
+  First first;
+  const Guard guard = guard_range();
+  wire::Hello& hello = first.hello;
+  hello = {};
+  hello.role = what.role;
+  hello.slot = what.slot;
+  hello.cipher = best_cipher();
+  hello.pid = static_cast<i32>(sys(__NR_getpid));
+  hello.tid = what.tid;
+  hello.extra_bytes = what.extra_bytes;
+  hello.guard_first = guard.first;
+  hello.guard_last = guard.last;
+  hello.patience_s = anchor().patience_s;
+  if (sys(__NR_getrandom, addr(hello.nonce), sizeof hello.nonce, 0) != sizeof hello.nonce) return -EIO;
+  begin_seals(seals, peer.token, hello);
+  first.head = {what.extra_bytes, 0};
+  memcpy(first.sealed, what.extra, what.extra_bytes);
+  seal(seals.out, first.head, first.sealed, &hello);
+  const u64 bytes = sizeof hello + sizeof first.head + what.extra_bytes + wire::kTagBytes;
+  return send_plainly(fd, reinterpret_cast<const u8*>(&first), bytes);
+}
+static_assert(offsetof(First, sealed) == sizeof(wire::Hello) + sizeof(wire::RecordHead));
+
+// A socket of the engine's own, noted in the holder; with the lock held.
+long new_socket(i32* holder) {
+  long fd = sys(__NR_socket, kInet, kStream | kCloexec, 0);
+  if (fd >= 0) fd = move_high(static_cast<int>(fd));
+  if (fd < 0) return fd;
+  __atomic_store_n(holder, static_cast<i32>(fd + 1), __ATOMIC_SEQ_CST);
+  set_keepalive(static_cast<int>(fd));
+  return 0;
+}
+
+// A record of its own, of a size that is known.
+long recv_record(int fd, Seals& seals, void* bytes, u32 count) {
+  constexpr u32 kMost = 256;
+  struct {
+    wire::RecordHead head;
+    u8 sealed[kMost + wire::kTagBytes];
+  } record;
+  if (count > kMost) return -EPROTO;
+  if (const long ret = recv_plainly(fd, reinterpret_cast<u8*>(&record), sizeof record.head + count + wire::kTagBytes);
+      ret != 0)
+    return ret;
+  if (record.head.bytes != count) return -EPROTO;
+  if (!unseal(seals.in, record.head, record.sealed)) return -EBADMSG;
+  memcpy(bytes, record.sealed, count);
+  return 0;
+}
+
+// Whether the thread's link may still be made again: not when the move it was made for is not decided, or the process
+// is going home, or somebody waits for the ear's end.
+bool may_mend(const SlotBlock& b) {
+  Private& st = state();
+  return load(&st.phase) == kCommitted && load(&st.restarting) == 0 && (b.slot != kEarSlot || load(&st.ear_stop) == 0);
+}
+
+// Whoever stops the ear waits for it with the lock held.
+bool lock_unless_over(const SlotBlock& b) {
+  for (;;) {
+    if (try_lock()) return true;
+    if (!may_mend(b)) return false;
+    doze();
+  }
+}
+
+enum class Attempt { made, refused, failed };
+
+// Connects to the host again, tells how far we are, and hears how far the host is.
+Attempt knock(SlotBlock& b, wire::Resumed* resumed) {
+  if (!lock_unless_over(b)) return Attempt::refused;
+  const long made = new_socket(&b.next_link_fd);
+  unlock();
+  if (made != 0) return Attempt::failed;
+  const int fd = b.next_link_fd - 1;
+  const Peer peer = present_host();
+  if (const long ret = connect_to(fd, peer, kReconnectSeconds); ret != 0)
+    return ret == -ECONNREFUSED ? Attempt::refused : Attempt::failed;
+  set_timeout(fd, kReceiveTimeout, kReconnectSeconds);
+  Seals seals;  // of this conversation
+  wire::Resume resume;
+  memcpy(resume.link, seals_of(b).nonce, sizeof resume.link);
+  resume.attempt = ++b.attempts;
+  resume.received = seals_of(b).in.count;
+  if (say_hello(fd, seals, peer, {wire::Role::resume, b.slot, b.tid, &resume, sizeof resume}) != 0)
+    return Attempt::failed;
+  const long ret = recv_record(fd, seals, resumed, sizeof *resumed);
+  if (ret == kClosed || ret == -EPROTO || ret == -EBADMSG) return Attempt::refused;
+  if (ret != 0) return Attempt::failed;
+  set_timeout(fd, kReceiveTimeout, 0);
+  constexpr u64 kCloseOnExec = 02000000;
+  return failed(sys(__NR_dup3, fd, b.link_fd - 1, kCloseOnExec)) ? Attempt::failed : Attempt::made;
+}
+
+}  // namespace
+
+void doze() {
+  constexpr u64 kMilliseconds = 100;
+  sys(__NR_poll, 0, 0, kMilliseconds);
+}
+
+i64 now_ms() {
+  Timespec now{};
+  sys(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, addr(&now));
+  return now.seconds * 1000 + now.nanoseconds / 1'000'000;
+}
+
+long end_of(int fd) {
+  constexpr u64 kInfo = 11 /* TCP_INFO, state first */, kTcpClose = 7;
+  u8 info[256] = {};
+  u32 bytes = sizeof info;
+  sys(__NR_getsockopt, static_cast<u64>(fd), kTcp, kInfo, addr(info), addr(&bytes));
+  return info[0] == kTcpClose ? -ECONNRESET : kClosed;
 }
 
 long send_plainly(int fd, const u8* bytes, u64 count) {
@@ -119,38 +208,6 @@ long send_plainly(int fd, const u8* bytes, u64 count) {
   }
   return 0;
 }
-
-long recv_plainly(int fd, u8* bytes, u64 count) {
-  while (count > 0) {
-    const long got = sys(__NR_recvfrom, fd, addr(bytes), count, kWaitAll);
-    if (got == -EINTR) continue;
-    if (got == 0) return kClosed;
-    if (got < 0) return got;
-    bytes += got;
-    count -= static_cast<u64>(got);
-  }
-  return 0;
-}
-
-// Seals what lies in the buffer behind the place of its length, and sends it.
-long send_record(int fd, Direction& d, u8* buffer, u32 count) {
-  memcpy(buffer, &count, sizeof count);
-  seal(d, buffer + kLengthBytes, count, nullptr);
-  return send_plainly(fd, buffer, record_bytes(count));
-}
-
-// The first bytes of a link: hello in clear, and the record that shows that we know the token.
-long send_hello(int fd, Seals& seals, u8* buffer, const wire::Hello& hello, const void* extra) {
-  u8* const record = buffer + sizeof hello;
-  const u32 count = hello.extra_bytes;
-  memcpy(buffer, &hello, sizeof hello);
-  memcpy(record, &count, sizeof count);
-  memcpy(record + kLengthBytes, extra, count);
-  seal(seals.out, record + kLengthBytes, count, &hello);
-  return send_plainly(fd, buffer, sizeof hello + record_bytes(count));
-}
-
-}  // namespace
 
 Guard guard_range() {
   Limit limit{};
@@ -196,130 +253,38 @@ void close_fd(i32* holder) {
 
 Peer present_host() { return {anchor().host_address, anchor().host_port, anchor().token}; }
 
-long open_link(SlotBlock& own, const Link& link, const Peer& peer, const Opening& what) {
+long open_link(const Link& link, const Peer& peer, const Opening& what) {
   lock();
-  long fd = sys(__NR_socket, kInet, kStream | kCloexec, 0);
-  if (fd >= 0) fd = move_high(static_cast<int>(fd));
-  if (fd >= 0) __atomic_store_n(link.holder, static_cast<i32>(fd + 1), __ATOMIC_SEQ_CST);
+  const long made = new_socket(link.holder);
   unlock();
-  if (fd < 0) return fd;
-  set_keepalive(static_cast<int>(fd));
-  long ret = connect_to(static_cast<int>(fd), peer);
-  if (ret == 0) {
-    const Guard guard = guard_range();
-    wire::Hello hello;
-    hello.role = what.role;
-    hello.slot = what.slot;
-    hello.cipher = best_cipher();
-    hello.pid = static_cast<i32>(sys(__NR_getpid));
-    hello.tid = what.tid;
-    hello.extra_bytes = what.extra_bytes;
-    hello.guard_first = guard.first;
-    hello.guard_last = guard.last;
-    ret = sys(__NR_getrandom, addr(hello.nonce), sizeof hello.nonce, 0) == sizeof hello.nonce ? 0 : -EIO;
-    if (ret == 0) {
-      begin_seals(link.seals, peer.token, hello);
-      ret = send_hello(static_cast<int>(fd), link.seals, outgoing(own), hello, what.extra);
-    }
-  }
+  if (made != 0) return made;
+  const int fd = *link.holder - 1;
+  long ret = connect_to(fd, peer, kConnectSeconds);
+  if (ret == 0) ret = say_hello(fd, link.seals, peer, what);
   if (ret != 0) close_fd(link.holder);
   return ret;
 }
 
-void forget_input(SlotBlock& b) { b.input_used = b.input_taken = b.raw_begin = b.raw_end = 0; }
-
-bool has_input(SlotBlock& b) {
-  const u64 bytes = record_there(b);
-  return b.input_taken < b.input_used || (bytes != 0 && bytes <= b.raw_end - b.raw_begin);
+long recv_one(const Link& link, void* bytes, u32 count) {
+  return recv_record(*link.holder - 1, link.seals, bytes, count);
 }
 
-long send_all(SlotBlock& b, Vector* parts, u64 count) {
-  u8* const record = outgoing(b);
-  Direction& d = seals_of(b).out;
-  u64 have = 0;
-  while (count > 0) {
-    const u64 room = wire::kMaxRecord - have;
-    const u64 here = parts->bytes < room ? parts->bytes : room;
-    memcpy(record + kLengthBytes + have, parts->base, here);
-    have += here;
-    parts->base = static_cast<const u8*>(parts->base) + here;
-    parts->bytes -= here;
-    if (parts->bytes == 0) {
-      ++parts;
-      --count;
+bool mend(SlotBlock& b) {
+  const i64 deadline = now_ms() + static_cast<i64>(anchor().patience_s) * 1000;
+  for (bool first = true; first || now_ms() < deadline; first = false) {
+    if (anchor().patience_s == 0 || !may_mend(b)) return false;
+    wire::Resumed resumed;
+    const Attempt attempt = knock(b, &resumed);
+    close_fd(&b.next_link_fd);
+    if (attempt == Attempt::refused) return false;
+    if (attempt == Attempt::made) {
+      if (!forget_opened(b, resumed.received)) return false;
+      b.raw_begin = b.raw_end = 0;  // what has not been opened comes again
+      if (send_plainly(b.link_fd - 1, reinterpret_cast<const u8*>(b.kept), b.kept_bytes) == 0) return true;
     }
-    if (have == wire::kMaxRecord || (count == 0 && have > 0)) {
-      if (const long ret = send_record(b.link_fd - 1, d, record, static_cast<u32>(have)); ret != 0) return ret;
-      have = 0;
-    }
+    doze();
   }
-  return 0;
-}
-
-// Nothing is being sent meanwhile, so there is room for it where records go out.
-long recv_one(SlotBlock& own, const Link& link, void* bytes, u32 count) {
-  u8* const record = outgoing(own);
-  const int fd = *link.holder - 1;
-  if (const long ret = recv_plainly(fd, record, record_bytes(count)); ret != 0) return ret;
-  u32 length;
-  memcpy(&length, record, sizeof length);
-  if (length != count) return -EPROTO;
-  if (!unseal(link.seals.in, record + kLengthBytes, count)) return -EBADMSG;
-  memcpy(bytes, record + kLengthBytes, count);
-  return 0;
-}
-
-long recv_exact(SlotBlock& b, void* bytes, u64 count) {
-  u8* to = static_cast<u8*>(bytes);
-  for (;;) {
-    const u8* from;
-    const u64 taken = take_buffered(b, count, &from);
-    memcpy(to, from, taken);
-    to += taken;
-    count -= taken;
-    if (count == 0) return 0;
-    if (const long ret = fill(b); ret != 0) return ret;
-  }
-}
-
-// The destination is the program's memory: an address the kernel finds bad must not kill us, so every byte is placed by
-// the kernel, through process_vm_writev to ourselves.
-long recv_into_memory(SlotBlock& b, u64 address, u64 count) {
-  long fault = 0;
-  while (count > 0) {
-    const u8* from;
-    const u64 taken = take_buffered(b, count, &from);
-    if (taken > 0) {
-      const Vector local{from, taken};
-      const Vector remote{reinterpret_cast<const void*>(address), taken};
-      const long put = fault ? 0 : sys(__NR_process_vm_writev, sys(__NR_getpid), addr(&local), 1, addr(&remote), 1, 0);
-      if (!fault && put != static_cast<long>(taken)) fault = failed(put) ? put : -EFAULT;
-      address += taken;
-      count -= taken;
-      continue;
-    }
-    if (const long ret = fill(b); ret != 0) return ret;
-  }
-  if (fault && b.write_error == 0) b.write_error = static_cast<i32>(fault);
-  return 0;
-}
-
-long drain(SlotBlock& b, u64 count) {
-  for (;;) {
-    const u8* from;
-    count -= take_buffered(b, count, &from);
-    if (count == 0) return 0;
-    if (const long ret = fill(b); ret != 0) return ret;
-  }
-}
-
-long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags) {
-  struct {
-    wire::Frame frame;
-    wire::Reply reply;
-  } message{{wire::Type::reply, sizeof(wire::Reply), seq}, {ret, 0, flags}};
-  Vector part{&message, sizeof message};
-  return send_all(b, &part, 1);
+  return false;
 }
 
 }  // namespace omig::engine

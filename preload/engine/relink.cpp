@@ -31,7 +31,7 @@ u32 wait_for_result(u32 generation) {
 
 void decide(u32 generation, u32 result) { store_and_wake(&state().relink_result, generation << 2 | result); }
 
-long open_ear_link(SlotBlock& b, const Peer& peer) {
+long open_ear_link(const Peer& peer) {
   Private& st = state();
   wire::ProcessExtra actions;
   fill_extra(&actions);
@@ -39,7 +39,7 @@ long open_ear_link(SlotBlock& b, const Peer& peer) {
   // Kept apart until the decision: the ear takes what stands in ear_next_fd at once.
   i32 holder = 0;
   const i32 tid = static_cast<i32>(load(&st.ear_tid));
-  const long ret = open_link(b, {&holder, seals_of(block(kEarSlot), 1)}, peer,
+  const long ret = open_link({&holder, seals_of(block(kEarSlot), 1)}, peer,
                              {wire::Role::ear, kEarSlot, tid, &actions, sizeof actions});
   return ret != 0 ? ret : holder;
 }
@@ -65,9 +65,9 @@ u32 lead(SlotBlock& b, const wire::Relink& relink, u32 generation, u64* seq) {
     wire::Running running;
   } word;
   bool moved = false;
-  if (b.next_link_fd > 0 && load(&st.relink_failed) != generation) ear = open_ear_link(b, peer);
+  if (b.next_link_fd > 0 && load(&st.relink_failed) != generation) ear = open_ear_link(peer);
   if (ear > 0)
-    moved = recv_one(b, next_link(b), &word, sizeof word) == 0 && word.frame.type == wire::Type::running &&
+    moved = recv_one(next_link(b), &word, sizeof word) == 0 && word.frame.type == wire::Type::running &&
             word.frame.bytes == sizeof word.running && load(&st.relink_failed) != generation;
   __atomic_store_n(&st.relink_fd, 0, __ATOMIC_SEQ_CST);
   if (moved) {
@@ -97,7 +97,7 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
   const wire::ThreadExtra extra;
   const Peer peer{relink.address, relink.port, relink.token};
   follow_signals(b);
-  const long linked = open_link(b, next_link(b), peer, {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra});
+  const long linked = open_link(next_link(b), peer, {wire::Role::thread, b.slot, b.tid, &extra, sizeof extra});
   u64 running_seq = 0;
   u32 result;
   if (relink.leader) {
@@ -108,7 +108,7 @@ long serve_relink(SlotBlock& b, const wire::Frame& frame) {
   }
   if (result != kRelinkMoved) {
     close_fd(&b.next_link_fd);
-    return send_reply(b, frame.seq, kClosed);
+    return send_reply(b, frame.seq, -ECONNRESET);
   }
   lock();  // a fork by a thread that is further may not copy the descriptor while nobody has noted it
   close_fd(&b.link_fd);

@@ -24,13 +24,13 @@ namespace {
 constexpr u64 kCanaryAt = 0x28;
 alignas(16) constexpr u8 kOurFs[kCanaryAt + 8] = {};
 
-constexpr u32 kMostAuthenticated = sizeof(u32) + sizeof(wire::Hello);
+constexpr u32 kMostAuthenticated = sizeof(wire::RecordHead) + sizeof(wire::Hello);
 
-// The length, and the hello: what is authenticated and not encrypted.
-u32 authenticated(u8* to, u32 count, const wire::Hello* hello) {
-  memcpy(to, &count, sizeof count);
-  if (hello == nullptr) return sizeof count;
-  memcpy(to + sizeof count, hello, sizeof *hello);
+// The head, and the hello: what is authenticated and not encrypted.
+u32 authenticated(u8* to, const wire::RecordHead& head, const wire::Hello* hello) {
+  memcpy(to, &head, sizeof head);
+  if (hello == nullptr) return sizeof head;
+  memcpy(to + sizeof head, hello, sizeof *hello);
   return kMostAuthenticated;
 }
 
@@ -111,12 +111,14 @@ void begin_seals(Seals& seals, const u8* token, const wire::Hello& hello) {
   key_stream(token, hello.nonce, keys, sizeof keys);
   begin(seals.out, keys, hello.cipher);
   begin(seals.in, keys + wire::kKeyBytes, hello.cipher);
+  memcpy(seals.nonce, hello.nonce, sizeof seals.nonce);
   memset(keys, 0, sizeof keys);
 }
 
-void seal(Direction& d, u8* bytes, u32 count, const wire::Hello* hello) {
+void seal(Direction& d, const wire::RecordHead& head, u8* bytes, const wire::Hello* hello) {
+  const u32 count = head.bytes;
   u8 nonce[wire::kNonceBytes], extra[kMostAuthenticated];
-  const u32 extra_bytes = authenticated(extra, count, hello);
+  const u32 extra_bytes = authenticated(extra, head, hello);
   next_nonce(d, nonce);
   if (d.cipher == wire::Cipher::aes128_gcm) {
     br_aes_x86ni_ctr_run(&d.aes, nonce, kFirstBlock, bytes, count);
@@ -126,9 +128,10 @@ void seal(Direction& d, u8* bytes, u32 count, const wire::Hello* hello) {
   }
 }
 
-bool unseal(Direction& d, u8* bytes, u32 count) {
+bool unseal(Direction& d, const wire::RecordHead& head, u8* bytes) {
+  const u32 count = head.bytes;
   u8 nonce[wire::kNonceBytes], extra[kMostAuthenticated], tag[wire::kTagBytes];
-  const u32 extra_bytes = authenticated(extra, count, nullptr);
+  const u32 extra_bytes = authenticated(extra, head, nullptr);
   next_nonce(d, nonce);
   if (d.cipher == wire::Cipher::aes128_gcm) {
     gcm_tag(d, nonce, bytes, count, extra, extra_bytes, tag);

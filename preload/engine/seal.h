@@ -22,15 +22,17 @@ struct Direction {
 
 struct Seals {
   Direction out, in;
+  u8 nonce[wire::kNonceBytes];  // of the link's hello, which is its name
 };
 
 void use_our_fs();
 
 wire::Cipher best_cipher();
 void begin_seals(Seals& seals, const u8* token, const wire::Hello& hello);
-// Encrypts in place and writes the tag behind. `hello`: authenticated as well, if it is the first record; else null.
-void seal(Direction& d, u8* bytes, u32 count, const wire::Hello* hello);
+// Encrypts head.bytes in place and writes the tag behind. `hello`: authenticated as well, if it is the first record;
+// else null.
+void seal(Direction& d, const wire::RecordHead& head, u8* bytes, const wire::Hello* hello);
 // The tag stands behind the bytes. False: they are not as they were sealed, or not the next ones.
-bool unseal(Direction& d, u8* bytes, u32 count);
+bool unseal(Direction& d, const wire::RecordHead& head, u8* bytes);
 
 }  // namespace omig::engine

@@ -14,7 +14,7 @@
 
   .section .omig_head, "a"
   .balign 8
-  .quad 0x0009656847494d4f    /* kEngineHeadMagic: wire::kVersion and the mark */
+  .quad 0x000a656847494d4f    /* kEngineHeadMagic: wire::kVersion and the mark */
   .quad omig_gadget
   .quad omig_depart_entry
   .quad omig_batch_entry

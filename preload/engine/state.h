@@ -22,6 +22,13 @@ enum Phase : u32 {
   kResume = 5,  // nothing of the engine is left in the process: every thread goes on natively (home, or rolled back)
 };
 
+// A file of the process' that is not as it was when the image was made, and can be so again.
+struct Touched {
+  i32 holder;    // descriptor + 1
+  u32 opened;    // it was not open, else `position` is where it was
+  i64 position;  // bytes
+};
+
 // What a mover must write before it diverts: phase = kUndecided, leader_slot, threads; all else zero.
 struct Private {
   // A mover knows the places of these (homed/host/depart.cpp).
@@ -52,6 +59,14 @@ struct Private {
   u32 signals_sent;                    // counts what the ear has sent to the host
   u32 ear_taking;                      // the ear may hold signals that it has not yet sent
   u32 ear_poking;                      // the ear may be about to send kAbortSignal to a thread
+  // Protection (restart.cpp).
+  u32 image_is_whole;  // home has all that it takes to go on without the guest
+  u32 effects;         // calls since then that cannot be taken back
+  u32 restarting;      // the host is gone: kNot, kComing, kRefused
+  u32 came_back;       // threads that know
+  i64 image_ms;        // CLOCK_MONOTONIC
+  u32 touched_lock;
+  Touched touched[48];
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
 static_assert(offsetof(Private, threads) == 20, "movers know this place");
@@ -68,7 +83,7 @@ inline void follow_signals(SlotBlock& b) { b.signals_told = __atomic_load_n(&sta
 inline constexpr u32 kEarSlot = kMaxSlots;
 
 // link.cpp: streams. All return 0 or a negative errno; kClosed means the peer is gone.
-inline constexpr long kClosed = -ECONNRESET;
+inline constexpr long kClosed = -ESHUTDOWN;  // in good order; no call of ours has this error
 struct Guard {
   u32 first, last;
 };
@@ -97,34 +112,58 @@ struct Opening {
   const void* extra;
   u32 extra_bytes;
 };
-// Makes a socket, notes it + 1 in the holder, connects and says hello. On failure the holder is 0 again. own: the slot
-// of the thread that calls, for its buffers.
-long open_link(SlotBlock& own, const Link& link, const Peer& peer, const Opening& what);
+// Makes a socket, notes it + 1 in the holder, connects and says hello. On failure the holder is 0 again.
+long open_link(const Link& link, const Peer& peer, const Opening& what);
 // A message that is a record of its own, on a link that is nobody's present one.
-long recv_one(SlotBlock& own, const Link& link, void* bytes, u32 count);
+long recv_one(const Link& link, void* bytes, u32 count);
+long send_plainly(int fd, const u8* bytes, u64 count);
+// After a recv that gave 0: kClosed, or the error of a connection that broke, which is told to one caller only and
+// looks like an end to the next.
+long end_of(int fd);
+void close_fd(i32* holder);  // closes the descriptor *holder - 1, if any
+// The present link's connection is broken. True: there is another, with the same number, and what is kept has been sent
+// on it. By the slot's thread only.
+bool mend(SlotBlock& b);
+i64 now_ms();  // CLOCK_MONOTONIC
+void doze();   // a tenth of a second
+
+// records.cpp: what travels on a slot's present link, by its thread only.
 struct Vector {
   const void* base;
   u64 bytes;
 };
-// On the slot's present link, by its thread only.
 long send_all(SlotBlock& b, Vector* parts, u64 count);  // the parts are consumed
 long recv_exact(SlotBlock& b, void* bytes, u64 count);
 bool has_input(SlotBlock& b);     // recv_exact would not wait for the network, for a byte at least
-void forget_input(SlotBlock& b);  // of a link that is no more
+void forget_input(SlotBlock& b);  // of a link that is no more; what is kept of it as well
+void trim_kept(SlotBlock& b);     // to what every slot has; nothing is kept afterwards
+// The host has opened so many of our records. False: we cannot go on from there.
+bool forget_opened(SlotBlock& b, u64 opened);
 long recv_into_memory(SlotBlock& b, u64 address, u64 count);  // to where the program says: may be unmapped
 long drain(SlotBlock& b, u64 count);
 long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags = 0);
-void close_fd(i32* holder);  // closes the descriptor *holder - 1, if any
 
 // deputy.cpp
 [[noreturn]] void serve(SlotBlock& b);
-[[noreturn]] void lost();  // the guest is gone with its node: end the process, say so
+[[noreturn]] void lost(SlotBlock& b);  // the guest is gone with its node: go on without it, or end the process, say so
+// Text into `line` from `at` on, not beyond `limit`; both return where it ends.
+u64 append(char* line, u64 at, u64 limit, const char* text);
+u64 append_number(char* line, u64 at, u64 number);
 void say(const char* a, const char* b, u64 number, const char* c);  // one line on fd 2
 void lock();
+bool try_lock();
 void unlock();
 
 // depart.cpp
 [[noreturn]] void roll_back(SlotBlock& b);
+[[noreturn]] void resume_as_departed(SlotBlock& b);  // natively, from what the mover has written
+
+// restart.cpp
+bool begin_effect(const wire::Call& call);  // true: it counts, and end_effect must follow
+void end_effect(const wire::Call& call, i64 ret, u32 reply_flags);
+void count_effect();  // of anything else
+long serve_image(SlotBlock& b, const wire::Frame& frame);
+void restart(SlotBlock& b);  // returns if the process cannot go on
 
 // call.cpp
 long serve_call(SlotBlock& b, const wire::Frame& frame);
@@ -149,6 +188,8 @@ long serve_write_memory(SlotBlock& b, const wire::Frame& frame);
 long serve_resume_state(SlotBlock& b, const wire::Frame& frame);
 long serve_go(SlotBlock& b, const wire::Frame& frame);
 void end_cut_short(SlotBlock& b);
+void drop_aborts();                                                 // late ones, before the program's action is back
+void leave_deputy_life(const wire::KernelSigaction& abort_action);  // by the last of the threads that go home
 [[noreturn]] void resume_from_frame(SlotBlock& b);
 
 // rest.cpp

@@ -16,8 +16,8 @@ namespace omig::test {
 
 // A subject whose guest "runs": committed, never coming home unless the test says so.
 struct Away {
-  explicit Away(int threads = 0)
-      : subject({"threads", std::to_string(threads)}), links(depart(subject, listener, &states)) {
+  explicit Away(int threads = 0, u32 patience_s = 0)
+      : listener(patience_s), subject({"threads", std::to_string(threads)}), links(depart(subject, listener, &states)) {
     for (const Link& link : links.threads) extras.push_back(link.thread);
     commit(links);
   }

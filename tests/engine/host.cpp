@@ -92,6 +92,7 @@ Link::Link(int number, const u8* token) {
   std::vector<u8> first;
   sealed_ = SealedLink::answer(fd, known, hello, &first, milliseconds(kPatienceMs));
   if (!sealed_) fail("a wrong token");
+  sealed_.persist();
   memcpy(is_thread ? static_cast<void*>(&thread) : &process, first.data(), first.size());
 }
 
@@ -178,7 +179,7 @@ bool Link::at_end() {
 
 bool Link::silent(int ms) { return !sealed_.has_input() && !readable(fd(), ms); }
 
-Listener::Listener() {
+Listener::Listener(u32 patience) : patience_s(patience) {
   static std::mt19937 random{std::random_device{}()};
   for (u8& byte : token_) byte = static_cast<u8>(random());
   fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -202,6 +203,26 @@ Link Listener::accept() {
   return Link(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC), token_);
 }
 
+bool Listener::let_back(const std::vector<const Link*>& links, bool lose_answer, int ms) {
+  if (!readable(fd_, ms)) return false;
+  Fd fd(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
+  wire::Hello hello;
+  Token known;
+  std::copy_n(token_, known.size(), known.begin());
+  std::vector<u8> first;
+  if (!read_exactly(fd.get(), &hello, sizeof hello, milliseconds(kPatienceMs)) || hello.role != wire::Role::resume)
+    return false;
+  SealedLink word = SealedLink::answer(fd, known, hello, &first, milliseconds(kPatienceMs));
+  wire::Resume resume;
+  if (!word || first.size() != sizeof resume) return false;
+  memcpy(&resume, first.data(), sizeof resume);
+  const auto link = std::ranges::find_if(
+      links, [&](const Link* each) { return memcmp(each->hello.nonce, resume.link, sizeof resume.link) == 0; });
+  if (link == links.end()) return false;
+  if (lose_answer) word.reset_connection();
+  return (*link)->trace().resume(std::move(word), resume);
+}
+
 bool Listener::quiet(int ms) const { return !readable(fd_, ms); }
 
 Links accept_links(Listener& listener, size_t threads) {
@@ -222,7 +243,7 @@ Links depart(Subject& subject, Listener& listener, std::vector<ThreadState>* sta
   size_t threads = 0;
   {
     Frozen frozen(subject.pid());
-    frozen.prepare(listener.port(), listener.token(), leader_slot);
+    frozen.prepare(listener.port(), listener.token(), leader_slot, listener.patience_s);
     threads = frozen.threads().size();
     if (states != nullptr) *states = frozen.threads();
     frozen.divert();

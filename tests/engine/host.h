@@ -66,6 +66,8 @@ class Link {
   bool at_end();        // waits for the end of the stream; false if something else comes
   bool silent(int ms);  // nothing to read for so long
   void close();
+  void reset_connection() { sealed_.reset_connection(); }
+  SealedLink::Trace trace() const { return sealed_.trace(); }
   int fd() const { return sealed_.get(); }
 
  private:
@@ -77,13 +79,17 @@ class Link {
 
 class Listener {
  public:
-  Listener();
+  explicit Listener(u32 patience_s = 0);
   ~Listener();
   u16 port() const { return port_; }
   const u8* token() const { return token_; }
   Link accept();
+  // The next one who knocks wants a link of those back; `lose_answer`: and does not hear that it has it. False: nobody
+  // came, or it is none of those, and was turned away.
+  bool let_back(const std::vector<const Link*>& links, bool lose_answer = false, int ms = 20'000);
   bool quiet(int ms) const;  // nobody knocks for so long
   void close();
+  u32 patience_s = 0;  // of those who depart to us
 
  private:
   int fd_ = -1;

@@ -333,7 +333,7 @@ long Frozen::inject(long nr, std::vector<u64> args) {
   return static_cast<long>(regs.rax);
 }
 
-void Frozen::prepare(u16 port, const u8* token, u32 leader_slot) {
+void Frozen::prepare(u16 port, const u8* token, u32 leader_slot, u32 patience_s) {
   const auto map = [this](u64 at, u64 bytes) {
     const long got = inject(
         SYS_mmap, {at, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, ~0ull, 0});
@@ -350,6 +350,7 @@ void Frozen::prepare(u16 port, const u8* token, u32 leader_slot) {
   const u8 loopback[4] = {127, 0, 0, 1};
   memcpy(anchor.host_address, loopback, 4);
   anchor.host_port = port;
+  anchor.patience_s = patience_s;
   memcpy(anchor.token, token, sizeof anchor.token);
   u32* words = reinterpret_cast<u32*>(anchor.engine_private);
   words[1] = leader_slot;

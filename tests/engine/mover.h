@@ -72,7 +72,7 @@ class Frozen {
   EngineHead head() const { return head_; }
   long inject(long nr, std::vector<u64> args);
   // Anchor and slots. host: where the links shall go.
-  void prepare(u16 port, const u8* token, u32 leader_slot = 0);
+  void prepare(u16 port, const u8* token, u32 leader_slot = 0, u32 patience_s = 0);
   // Diverts the threads in `chosen` (all if empty) and detaches all.
   void divert(const std::vector<size_t>& chosen = {});
 

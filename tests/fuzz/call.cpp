@@ -21,6 +21,8 @@ long recv_exact(SlotBlock&, void* to, u64 count) { return input->bytes.take(to, 
 long drain(SlotBlock&, u64) { return 0; }
 bool take_directed(SlotBlock&) { return false; }
 u32 signals_before(SlotBlock&) { return 0; }
+bool begin_effect(const wire::Call&) { return false; }
+void end_effect(const wire::Call&, i64, u32) {}
 long send_reply(SlotBlock&, u64, i64, u32) { return 0; }
 
 // What goes back is read by the kernel: every byte must be there.

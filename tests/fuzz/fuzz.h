@@ -36,13 +36,13 @@ class Bytes {
   T take() {
     T value{};
     const size_t have = std::min(sizeof value, static_cast<size_t>(end_ - at_));
-    memcpy(&value, at_, have);
+    if (have > 0) memcpy(&value, at_, have);  // of nothing there may be no address
     at_ += have;
     return value;
   }
   bool take(void* to, size_t bytes) {
     if (static_cast<size_t>(end_ - at_) < bytes) return false;
-    memcpy(to, at_, bytes);
+    if (bytes > 0) memcpy(to, at_, bytes);
     at_ += bytes;
     return true;
   }

@@ -57,67 +57,76 @@ TEST_P(Records, PassBothWays) {
     const std::vector<u8> plain = some(bytes, ++seed);
     std::vector<u8> out = with_room(plain);
     const wire::Hello* hello = seed == 2 ? &ends.hello : nullptr;
-    engine::seal(ends.deputy.out, out.data(), static_cast<u32>(bytes), hello);
+    const wire::RecordHead head{static_cast<u32>(bytes), static_cast<u32>(seed)};
+    engine::seal(ends.deputy.out, head, out.data(), hello);
     EXPECT_FALSE(bytes > 15 && std::equal(plain.begin(), plain.end(), out.begin())) << bytes;
-    ASSERT_TRUE(ends.host->to_host.open(out.data(), static_cast<u32>(bytes), hello)) << bytes;
+    ASSERT_TRUE(ends.host->to_host.open(head, out.data(), hello)) << bytes;
     EXPECT_TRUE(std::equal(plain.begin(), plain.end(), out.begin())) << bytes;
     std::vector<u8> record;
-    ends.host->from_host.seal(plain, &record);
+    ends.host->from_host.seal(plain, &record, nullptr, seed);
     ASSERT_EQ(record.size(), record_bytes(bytes));
-    EXPECT_EQ(record_length(record.data()), bytes);
-    ASSERT_TRUE(engine::unseal(ends.deputy.in, record.data() + sizeof(u32), static_cast<u32>(bytes))) << bytes;
-    EXPECT_TRUE(std::equal(plain.begin(), plain.end(), record.begin() + sizeof(u32))) << bytes;
+    const wire::RecordHead back = record_head(record.data());
+    EXPECT_EQ(back.bytes, bytes);
+    EXPECT_EQ(back.received, seed);
+    ASSERT_TRUE(engine::unseal(ends.deputy.in, back, record.data() + sizeof back)) << bytes;
+    EXPECT_TRUE(std::equal(plain.begin(), plain.end(), record.begin() + sizeof back)) << bytes;
   }
 }
 
 // Everything that somebody between the two ends can do.
 TEST_P(Records, NothingElseIsOpened) {
   const std::vector<u8> plain = some(100, 7);
+  constexpr wire::RecordHead kHead{100, 3};
   const auto sealed = [&](Ends& ends) {
     std::vector<u8> out = with_room(plain);
-    engine::seal(ends.deputy.out, out.data(), 100, nullptr);
+    engine::seal(ends.deputy.out, kHead, out.data(), nullptr);
     return out;
   };
   for (const size_t at : {size_t{0}, size_t{50}, size_t{99}, size_t{100}, size_t{115}}) {
     Ends ends(GetParam());
     std::vector<u8> record = sealed(ends);
     record[at] ^= 1;
-    EXPECT_FALSE(ends.host->to_host.open(record.data(), 100)) << at;
+    EXPECT_FALSE(ends.host->to_host.open(kHead, record.data())) << at;
   }
   {
     Ends ends(GetParam());
     std::vector<u8> record = sealed(ends), again = record;
-    EXPECT_TRUE(ends.host->to_host.open(record.data(), 100));
-    EXPECT_FALSE(ends.host->to_host.open(again.data(), 100)) << "played again";
+    EXPECT_TRUE(ends.host->to_host.open(kHead, record.data()));
+    EXPECT_FALSE(ends.host->to_host.open(kHead, again.data())) << "played again";
   }
   {
     Ends ends(GetParam());
     sealed(ends);
     std::vector<u8> second = sealed(ends);
-    EXPECT_FALSE(ends.host->to_host.open(second.data(), 100)) << "the first was left out";
+    EXPECT_FALSE(ends.host->to_host.open(kHead, second.data())) << "the first was left out";
   }
   {
     Ends ends(GetParam());
     std::vector<u8> record = sealed(ends);
-    EXPECT_FALSE(ends.host->to_host.open(record.data(), 84)) << "shortened";
+    EXPECT_FALSE(ends.host->to_host.open({84, 3}, record.data())) << "shortened";
   }
   {
     Ends ends(GetParam());
     std::vector<u8> record = sealed(ends);
-    EXPECT_FALSE(engine::unseal(ends.deputy.in, record.data(), 100)) << "sent back";
+    EXPECT_FALSE(ends.host->to_host.open({100, 4}, record.data())) << "more is said to have been received";
+  }
+  {
+    Ends ends(GetParam());
+    std::vector<u8> record = sealed(ends);
+    EXPECT_FALSE(engine::unseal(ends.deputy.in, kHead, record.data())) << "sent back";
   }
   {
     Ends ends(GetParam()), other(GetParam());
     std::vector<u8> record = sealed(other);
-    EXPECT_FALSE(ends.host->to_host.open(record.data(), 100)) << "of another link";
+    EXPECT_FALSE(ends.host->to_host.open(kHead, record.data())) << "of another link";
   }
   {
     Ends ends(GetParam());
     std::vector<u8> record = with_room(plain);
-    engine::seal(ends.deputy.out, record.data(), 100, &ends.hello);
+    engine::seal(ends.deputy.out, kHead, record.data(), &ends.hello);
     wire::Hello changed = ends.hello;
     changed.pid = 4711;
-    EXPECT_FALSE(ends.host->to_host.open(record.data(), 100, &changed)) << "a changed hello";
+    EXPECT_FALSE(ends.host->to_host.open(kHead, record.data(), &changed)) << "a changed hello";
   }
 }
 
@@ -133,8 +142,8 @@ TEST_P(Records, KeysAreReplacedTogether) {
   for (int i = 0; i < 5; ++i) {
     const std::vector<u8> plain = some(40, static_cast<u64>(i));
     std::vector<u8> record = with_room(plain);
-    engine::seal(ends.deputy.out, record.data(), 40, nullptr);
-    ASSERT_TRUE(host.open(record.data(), 40)) << i;
+    engine::seal(ends.deputy.out, {40, 0}, record.data(), nullptr);
+    ASSERT_TRUE(host.open({40, 0}, record.data())) << i;
     EXPECT_TRUE(std::equal(plain.begin(), plain.end(), record.begin())) << i;
   }
   EXPECT_FALSE(std::equal(key.begin(), key.end(), ends.deputy.out.key));
@@ -159,16 +168,17 @@ TEST(SealedLink, CarriesMessagesAndEndsAtNonsense) {
     const std::vector<u8> message = some(300'000, 3);
     std::thread deputy([&] {
       std::vector<u8> record = with_room({'h', 'e', 'l', 'l', 'o'});
-      const u32 length = 5;
-      engine::seal(ends.deputy.out, record.data(), length, &ends.hello);
-      write_all(theirs.get(), &length, sizeof length);
+      const wire::RecordHead head{5, 0};
+      engine::seal(ends.deputy.out, head, record.data(), &ends.hello);
+      write_all(theirs.get(), &head, sizeof head);
       write_all(theirs.get(), record.data(), record.size());
       for (size_t at = 0; at < message.size(); at += wire::kMaxRecord) {
         const u32 here = static_cast<u32>(std::min<size_t>(message.size() - at, wire::kMaxRecord));
         record = with_room({message.begin() + static_cast<i64>(at), message.begin() + static_cast<i64>(at + here)});
-        engine::seal(ends.deputy.out, record.data(), here, nullptr);
+        const wire::RecordHead next{here, 0};
+        engine::seal(ends.deputy.out, next, record.data(), nullptr);
         if (nonsense && at > 0) record[7] ^= 1;
-        write_all(theirs.get(), &here, sizeof here);
+        write_all(theirs.get(), &next, sizeof next);
         write_all(theirs.get(), record.data(), record.size());
       }
     });
@@ -198,9 +208,9 @@ TEST(SealedLink, IsNoneWithoutTheToken) {
   Ends ends(wire::Cipher::chacha20_poly1305), other(wire::Cipher::chacha20_poly1305);
   ends.hello.extra_bytes = 5;
   std::vector<u8> record = with_room({'h', 'e', 'l', 'l', 'o'});
-  const u32 length = 5;
-  engine::seal(other.deputy.out, record.data(), length, &ends.hello);
-  write_all(theirs.get(), &length, sizeof length);
+  const wire::RecordHead head{5, 0};
+  engine::seal(other.deputy.out, head, record.data(), &ends.hello);
+  write_all(theirs.get(), &head, sizeof head);
   write_all(theirs.get(), record.data(), record.size());
   std::vector<u8> first;
   EXPECT_FALSE(SealedLink::answer(ours, ends.token, ends.hello, &first, milliseconds(5'000)));

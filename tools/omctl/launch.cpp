@@ -88,6 +88,7 @@ void tell_job(Client* client, const cluster::JobChange& change) {
   if (change.kind) request["kind"] = cluster::name_of(*change.kind);
   if (change.decay) request["decay"] = cluster::name_of(*change.decay);
   if (change.disclosure) request["disclosure"] = *change.disclosure;
+  if (change.protect_s) request["protect"] = *change.protect_s;
   // What it inherits may have been changed since our environment was made: if homed knows us, it knows.
   const auto answer = client == nullptr ? std::nullopt : client->ask(request, kPatience);
   if (answer && answer->value("ok", false)) text = answer->value("job", text);

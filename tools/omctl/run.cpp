@@ -38,7 +38,7 @@ void stay_at_home(Launch& launch) {
 int run_main(const cli::Words& words) {
   CLI::App app{"start a command that can move", "omctl run"};
   Launch launch;
-  std::string kind, decay, disclosure;
+  std::string kind, decay, disclosure, protect;
   bool home = false, lock = false, unlock = false;
   CLI::Option* node =
       app.add_option("-n,--node", launch.node, "start it there, a node's name or number (default: here)");
@@ -59,16 +59,22 @@ int run_main(const cli::Words& words) {
                  "what the tools of a node that it visits tell of it: 0 nothing, 1 its number, 2 its user, 3 all")
       ->type_name("LEVEL")
       ->check(cli::whole_number(0, 3));
+  app.add_option("--protect", protect,
+                 "home keeps an image of it while it is away, made anew that often: it goes on from there if the node "
+                 "it visits is lost; 0: none")
+      ->type_name("SECONDS")
+      ->check(cli::whole_number(0, cluster::kMostProtect_s));
   cli::carries_command(app);
   cli::example(app,
                "  omctl run -- octave model.m\n  omctl run -n node2 -- make -j 8\n"
-               "  omctl run --lock --on 2,4-6 -- ./model");
+               "  omctl run --lock --on 2,4-6 -- ./model\n  omctl run --protect 60 -- ./model");
   cli::Words own = words;
   const cli::Words command = cli::cut_command(app, own);
   if (const auto end = cli::parse(app, own)) return *end;
   if (lock || unlock) launch.job.locked = lock;
   if (!kind.empty()) launch.job.kind = cluster::job_kind_named(kind);
   if (!disclosure.empty()) launch.job.disclosure = static_cast<u32>(std::stoul(disclosure));
+  if (!protect.empty()) launch.job.protect_s = static_cast<u32>(std::stoul(protect));
   if (!decay.empty()) launch.job.decay = cluster::decay_kind_named(decay);
   if (home) stay_at_home(launch);
   return omig::launch(launch, command);

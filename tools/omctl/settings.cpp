@@ -218,11 +218,12 @@ int set_main(const cli::Words& words) {
   bool json = false;
   app.add_option(
       "NAME", name,
-      "block, stay, lstay, quiet, speed, gateways, or a limit: guests, guests_per_home, guests_per_user, guest_mb, "
-      "owner_load (default: show all)");
+      "block, stay, lstay, quiet, speed, gateways, patience, or a limit: guests, guests_per_home, guests_per_user, "
+      "guest_mb, owner_load (default: show all)");
   app.add_option(
       "VALUE", text,
-      "on or off; speed: a number, 1 is the reference, or measured; gateways: 0 to 2; a limit: a number, 0 is none");
+      "on or off; speed: a number, 1 is the reference, or measured; gateways: 0 to 2; patience: seconds; a limit: a "
+      "number, 0 is none");
   cli::json_flag(app, json);
   cli::example(app, "  omctl set\n  omctl set block on\n  omctl set speed measured");
   if (const auto end = cli::parse(app, words)) return *end;
