@@ -17,9 +17,7 @@ namespace {
 
 static_assert(offsetof(SlotBlock, abort_seq) == 56, "start.S knows this offset");
 
-// A scratch that was mapped is kept, for a fresh page costs more than all that a call does with it: large enough for
-// the megabyte that bulk readers like, and the call's tables.
-constexpr u64 kSmallScratchBytes = 0x10000, kKeptScratchBytes = (1 << 20) + 0x10000;
+constexpr u64 kSmallScratchBytes = 0x10000;
 constexpr u64 kBigScratchRoom = kSlotWindow - kSlotBigScratch;
 constexpr u64 kRestorer = 0x04000000, kSiginfo = 4;
 constexpr u32 kMaxReissues = 100;
@@ -277,7 +275,7 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
     if (counts) end_effect(call, result, flags);
   }
   if ((call.flags & wire::kCallUnanswered) == 0) ret = answer(b, call, l, frame.seq, result, flags);
-  trim_scratch(b, kKeptScratchBytes);
+  trim_scratch(b, kLeftMapped);
   return ret;
 }
 

@@ -30,11 +30,7 @@ bool decide(u32 phase) {
   return __atomic_compare_exchange_n(&state().phase, &from, phase, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-i64 now_seconds() {
-  Timespec now{};
-  sys(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, addr(&now));
-  return now.seconds;
-}
+i64 now_seconds() { return now_ms() / 1000; }
 
 // What the kernel would touch in the program's memory by itself (or complain about) while that memory is away.
 long take_registrations_off(SlotBlock& b, wire::ThreadExtra* extra) {

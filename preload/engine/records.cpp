@@ -7,7 +7,6 @@ namespace omig::engine {
 namespace {
 
 constexpr u64 kBigKeptRoom = kSlotWindow - kSlotBigKept;
-constexpr u64 kLeftMapped = (1 << 20) + 0x10000;  // as of the scratch (call.cpp)
 
 u8* incoming(SlotBlock& b) { return reinterpret_cast<u8*>(addr(&b) + kSlotIncoming); }
 constexpr u64 kHeadBytes = sizeof(wire::RecordHead);

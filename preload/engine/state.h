@@ -78,6 +78,9 @@ inline Private& state() { return *reinterpret_cast<Private*>(anchor().engine_pri
 inline SlotBlock& block(u32 slot) { return *reinterpret_cast<SlotBlock*>(slot_address(slot)); }
 inline SignalFrame& frame_of(SlotBlock& b) { return *reinterpret_cast<SignalFrame*>(addr(&b) + kSlotFrame); }
 inline Rest& rest_of(SlotBlock& b) { return *reinterpret_cast<Rest*>(addr(&b) + kSlotRest); }
+// Of what was mapped for one call (scratch, records) that much stays, for a fresh page costs more than all that a call
+// does with it: large enough for the megabyte that bulk readers like, and the call's tables.
+inline constexpr u64 kLeftMapped = (1 << 20) + 0x10000;
 // A host knows the signals from when its links were made.
 inline void follow_signals(SlotBlock& b) { b.signals_told = __atomic_load_n(&state().signals_sent, __ATOMIC_ACQUIRE); }
 inline constexpr u32 kEarSlot = kMaxSlots;

@@ -11,18 +11,13 @@
 #include <sys/wait.h>
 
 #include "tests/system/compare.h"
+#include "tests/system/wait.h"
 
 namespace omig::test {
 
 namespace {
 
 constexpr const char* kNamespaces = "this machine gives the lab no network namespaces";
-
-bool wait_until(const std::function<bool()>& condition, milliseconds limit = milliseconds(20'000)) {
-  const auto end = Clock::now() + limit;
-  while (!condition() && Clock::now() < end) poll(nullptr, 0, 5);
-  return condition();
-}
 
 class NetworkTest : public testing::Test {
  protected:

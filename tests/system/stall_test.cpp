@@ -15,6 +15,7 @@
 
 #include "tests/system/compare.h"
 #include "tests/system/refused.h"
+#include "tests/system/wait.h"
 
 namespace omig::test {
 
@@ -24,12 +25,6 @@ namespace {
 constexpr milliseconds kStandstill{5'500};
 
 bool is_stopped(pid_t pid) { return read_file(fmt::format("/proc/{}/stat", pid)).find(") T ") != std::string::npos; }
-
-bool wait_until(const std::function<bool()>& condition) {
-  auto end = Clock::now() + std::chrono::seconds(20);
-  while (!condition() && Clock::now() < end) poll(nullptr, 0, 2);
-  return condition();
-}
 
 // All processes of a lab, which the kernel can freeze as a whole: to them it is as if the machine had stood still.
 class Freezer {
