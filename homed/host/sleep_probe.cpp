@@ -23,11 +23,14 @@ u64 monotonic_ns() {
   return static_cast<u64>(t.tv_sec) * 1'000'000'000ull + static_cast<u64>(t.tv_nsec);
 }
 
+// 0 says nothing: the scheduler has moved the thread to another CPU since it ran, even while it slept (a delayed
+// dequeue, Linux 6.12), and forgets the moment (migrate_task_rq_fair).
 std::optional<double> exec_start_ms(const std::string& sched) {
   const auto at = sched.find("se.exec_start");
   if (at == std::string::npos) return std::nullopt;
   const auto colon = sched.find(':', at);
-  return colon == std::string::npos ? std::nullopt : std::optional<double>(strtod(sched.c_str() + colon + 1, nullptr));
+  const double ms = colon == std::string::npos ? 0 : strtod(sched.c_str() + colon + 1, nullptr);
+  return ms > 0 ? std::optional<double>(ms) : std::nullopt;
 }
 
 u64 voluntary_switches(pid_t pid, pid_t tid) {

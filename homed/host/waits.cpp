@@ -34,21 +34,6 @@ u64 left_ns(u64 deadline_ns) {
 
 bool of_the_guests_kernel(u64 nr) { return nr == SYS_futex || nr == SYS_rt_sigtimedwait; }
 
-// The input bytes of a prepared call that argument `number` points to; nullptr: there are fewer than `bytes`.
-u8* input_behind(syscalls::Prepared& prepared, u32 number, u64 bytes) {
-  u8* body = prepared.message.data() + sizeof(wire::Frame);
-  wire::Call call;
-  memcpy(&call, body, sizeof call);
-  u8* const relocs = body + sizeof call;
-  u8* const input = relocs + call.relocs * sizeof(wire::Reloc) + call.outs * sizeof(wire::Out);
-  for (u32 i = 0; i < call.relocs; ++i) {
-    wire::Reloc reloc;
-    memcpy(&reloc, relocs + i * sizeof reloc, sizeof reloc);
-    if (reloc.where == number && u64{reloc.target} + bytes <= call.in_bytes) return input + reloc.target;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 timespec time_left(u64 deadline_ns) {
@@ -100,7 +85,7 @@ u64 Visit::wait_the_rest(GuestThread& t, const seccomp_notif& n, syscalls::Prepa
     }
     default: {
       const u64 time[2] = {left / kSecond_ns, left % kSecond_ns / (wait->unit == TimedWait::Unit::timeval ? 1'000 : 1)};
-      if (u8* input = input_behind(prepared, wait->argument, sizeof time)) memcpy(input, time, sizeof time);
+      syscalls::replace_input(&prepared, wait->argument, {reinterpret_cast<const u8*>(time), sizeof time});
       return 0;
     }
   }

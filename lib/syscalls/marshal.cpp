@@ -261,14 +261,37 @@ long scatter(const Prepared& call, const wire::Reply& reply, Stream& stream, Mem
         const u64 from = std::max<u64>(p->offset, begin), to = std::min(piece_end, begin + count);
         if (reply.ret < p->min_ret || from >= to) continue;
         const bool was_sent = !p->whole && out.offset + piece_end <= sent.in_bytes;
-        all_written &= write_changed(memory, p->target.to + (from - p->offset), bytes + (from - begin),
-                                     was_sent ? input + out.offset + from : nullptr, to - from);
+        const bool written = write_changed(memory, p->target.to + (from - p->offset), bytes + (from - begin),
+                                           was_sent ? input + out.offset + from : nullptr, to - from);
+        all_written &= written || p->optional;
       }
       begin += count;
     }
     piece = end;
   }
   return all_written ? reply.ret : -EFAULT;
+}
+
+bool replace_input(Prepared* prepared, u32 argument, std::span<const u8> bytes) {
+  u8* const body = prepared->message.data() + sizeof(wire::Frame);
+  wire::Call call;
+  memcpy(&call, body, sizeof(call));
+  const u8* const relocs = body + sizeof(call);
+  const u8* const outs = relocs + call.relocs * sizeof(wire::Reloc);
+  for (u32 i = 0; i < call.relocs; ++i) {
+    wire::Reloc reloc;
+    memcpy(&reloc, relocs + i * sizeof(reloc), sizeof(reloc));
+    if (reloc.where != argument || u64{reloc.target} + bytes.size() > call.in_bytes) continue;
+    memcpy(body + sizeof(call) + call.relocs * sizeof(reloc) + call.outs * sizeof(wire::Out) + reloc.target,
+           bytes.data(), bytes.size());
+    for (Prepared::Piece& piece : prepared->pieces) {
+      wire::Out out;
+      memcpy(&out, outs + piece.out * sizeof(out), sizeof(out));
+      if (out.offset < reloc.target + bytes.size() && reloc.target < out.offset + out.bytes) piece.whole = true;
+    }
+    return true;
+  }
+  return false;
 }
 
 long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory) {

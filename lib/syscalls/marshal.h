@@ -54,7 +54,8 @@ using Bytes = std::vector<u8, Unzeroed<u8>>;
 // A call on its way, reusable: one per worker, its buffers keep their capacity.
 struct Prepared {
   // Frame + Call + Reloc[] + Out[] + input bytes, contiguous and ready to be sent. The caller patches frame().seq and
-  // otherwise leaves it as it is: scatter() compares what comes back with what was sent, and writes only what changed.
+  // the Call, and the input by replace_input() only: scatter() compares what comes back with what was sent, and writes
+  // only what changed.
   Bytes message;
   // Where the reply's output bytes go: in the order of the Outs. `bytes` is an upper bound; for variable outs
   // (Out.unit, Out.length_at) the reply's stream is [u32 actual length, bytes] for every Out, see PROTOCOL.md (all outs
@@ -70,6 +71,7 @@ struct Prepared {
     Target target;
     i64 min_ret = INT64_MIN;  // written only if the result is at least this (message i of recvmmsg)
     bool whole = false;       // written even if it equals what was sent, because that was not what the guest has
+    bool optional = false;    // no error if it cannot be written
   };
   std::vector<Piece> pieces;
   long error = 0;
@@ -97,6 +99,9 @@ class Stream {
 // Returns the value to answer: reply.ret, or -EFAULT when the guest's memory could not be written (then as much as
 // possible was).
 long scatter(const Prepared& call, const wire::Reply& reply, Stream& stream, Memory& memory);
+// Has the call go with other bytes than the program's own behind the pointer that is argument `argument`. What comes
+// back for them is written whole. False: fewer bytes were gathered there, and nothing has been changed.
+bool replace_input(Prepared* call, u32 argument, std::span<const u8> bytes);
 // The same with the whole stream at hand.
 long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory);
 

@@ -191,6 +191,8 @@ void Plan::output(Ref at, u64 to, u64 bytes, u32 unit, bool always, Ref length_a
   add_piece(add_out(at, bytes, unit, always, length_at), 0, to, bytes);
 }
 
+void Plan::last_piece_is_optional() { out_->pieces.back().optional = true; }
+
 void Plan::in_out(Slot slot, u64 pointer, u64 bytes, bool always) {
   Ref at;
   if (input(slot, pointer, bytes, &at)) output(at, pointer, bytes, 0, always);

@@ -84,6 +84,8 @@ class Plan {
   // `whole`: what is staged there was changed by put(), so the guest's own bytes are not known.
   void add_piece(u32 out, u64 offset, u64 to, u64 bytes, i64 min_ret = INT64_MIN, bool whole = false);
   void output(Ref at, u64 to, u64 bytes, u32 unit = 0, bool always = false, Ref length_at = {kNoLength});
+  // The kernel does not mind if the piece that was added last cannot be written.
+  void last_piece_is_optional();
 
   // The usual shapes, for rows written as code.
   void in_out(Slot slot, u64 pointer, u64 bytes, bool always = false);

@@ -93,6 +93,17 @@ Gathered gather_mask(Plan& plan, u32 index, u64 pointer, u64 bytes) {
   return plan.memory().read(GuestAddr{pointer}, &mask, sizeof(mask)) ? Gathered::ready : plan.fail(-EFAULT);
 }
 
+// The time left is written also when a signal ended the call: a restart goes on with it. Where it cannot be written the
+// call has succeeded all the same (poll_select_finish).
+void gather_time_left(Plan& plan, u32 index) {
+  constexpr u64 kTimeBytes = 16;
+  const u64 pointer = plan.arg(index);
+  Ref at;
+  if (!plan.input(argument(index), pointer, kTimeBytes, &at)) return;
+  plan.output(at, pointer, kTimeBytes, 0, true);
+  plan.last_piece_is_optional();
+}
+
 // select's five arguments. The kernel looks at no more of the sets than the process has descriptors, so sets that are
 // shorter than `n` promises are legal: the unreadable rest counts as empty.
 void gather_sets(Plan& plan) {
@@ -112,8 +123,7 @@ void gather_sets(Plan& plan) {
     const u64 readable = plan.fetch_prefix(argument(i), pointer, bytes, &at);
     if (readable != 0) plan.add_piece(plan.add_out(at, bytes), 0, pointer, readable);
   }
-  // The time left is written also when a signal ended the call: a restart goes on with it.
-  plan.in_out(argument(4), plan.arg(4), 16, true);
+  gather_time_left(plan, 4);
 }
 
 Gathered gather_pselect(Plan& plan) {
@@ -128,7 +138,7 @@ Gathered gather_pselect(Plan& plan) {
 
 Gathered gather_ppoll(Plan& plan) {
   gather_pollfds(plan);
-  plan.in_out(argument(2), plan.arg(2), 16, true);
+  gather_time_left(plan, 2);
   return gather_mask(plan, 3, plan.arg(3), plan.arg(4));
 }
 

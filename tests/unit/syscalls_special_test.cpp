@@ -210,6 +210,31 @@ TEST_F(Special, Select) {
   expect_as_native(__NR_select, 1 << 19, edge.last(128), nullptr, nullptr, &timeout);
 }
 
+// What is left of a wait that a move has cut: bytes that it has in common with the answer differ from the program's.
+TEST_F(Special, ARestIsAnsweredWhole) {
+  timespec asked{1, 100'663'296};
+  const u64 args[6] = {0, 0, 0, 0, reinterpret_cast<u64>(&asked), 0};
+  ASSERT_EQ(gather(*find(__NR_pselect6), args, memory, &prepared), Gathered::ready);
+  const timespec rest{0, 4'093'315};
+  const std::span<const u8> bytes(reinterpret_cast<const u8*>(&rest), sizeof rest);
+  EXPECT_FALSE(replace_input(&prepared, 3, bytes));
+  ASSERT_TRUE(replace_input(&prepared, 4, bytes));
+  const Answer answer = deputy(prepared.message);
+  EXPECT_EQ(scatter(prepared, answer.reply, answer.bytes, memory), 0);
+  EXPECT_EQ(asked.tv_sec, 0);
+  EXPECT_EQ(asked.tv_nsec, 0);
+}
+
+TEST_F(Special, TheTimeLeftNeedNotBeWritable) {
+  auto* time = static_cast<timespec*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(time, MAP_FAILED);
+  *time = {0, 1'000'000};
+  ASSERT_EQ(mprotect(time, 4096, PROT_READ), 0);
+  EXPECT_EQ(call(__NR_pselect6, 0, nullptr, nullptr, nullptr, time, nullptr), 0);
+  EXPECT_EQ(call(__NR_ppoll, nullptr, 0, time, nullptr, 8), 0);
+  munmap(time, 4096);
+}
+
 TEST_F(Special, Epoll) {
   const long epoll = call(__NR_epoll_create1, EPOLL_CLOEXEC);
   ASSERT_GE(epoll, 0);
