@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "homed/allow.h"
 #include "homed/commander.h"
 #include "homed/decay.h"
 #include "homed/emptying.h"
@@ -143,6 +144,7 @@ awaitable<Json> Control::answer(Local::socket& socket, const Json& request, cons
     Listener listener(socket, request);
     co_return co_await empty(d_, moves_, listener, what);
   }
+  if (op == "allow") co_return answer_allow(d_, request, asker);
   if (op == "map") co_return members_.tell();
   if (op == "load_map" || op == "leave") {
     Listener listener(socket, request);
@@ -379,7 +381,8 @@ Json Control::reasons(i32 pid, const Asker& asker) {
   const bool elsewhere = p == nullptr ? !d_.visitors.find(pid).empty() : p->where == Where::away;
   // While it is being moved it is the mover that traces it and tracks its writes.
   const bool moving = d_.moving.contains({d_.config.name, pid});
-  auto reason = elsewhere ? std::nullopt : why_stays(pid, {moving});
+  auto reason = elsewhere ? std::nullopt : why_stays(pid, {moving, p != nullptr && p->job.held});
+  if (!reason && !elsewhere && p != nullptr) reason = why_not_held(d_, *p);
   if (!elsewhere && read_stat(pid) && !may_command(d_, {d_.config.name, pid}, asker)) reason = kNotYours;
   if (!reason && p == nullptr && !elsewhere) reason = "not started under this homed (another OMIG_DIR)";
   Json json{{"ok", true}, {"pid", pid}, {"can_move", !reason}, {"policy", d_.config.policy->name}};

@@ -39,6 +39,12 @@ std::optional<cluster::JobChange> change_from(const Json& request, std::string* 
     else
       change.protect_s = it->get<u32>();
   }
+  if (const auto it = request.find("held"); it != request.end()) {
+    if (!it->is_boolean())
+      *wrong = "held is true or false, not " + it->dump();
+    else
+      change.held = it->get<bool>();
+  }
   return wrong->empty() ? std::optional(change) : std::nullopt;
 }
 
@@ -62,6 +68,7 @@ void tell_job(Json& answer, const cluster::Job& job) {
   answer["decay"] = cluster::name_of(job.decay);
   answer["disclosure"] = job.disclosure;
   answer["protect"] = job.protect_s;
+  answer["held"] = job.held;
 }
 
 awaitable<Json> set_job(Daemon& d, Json request, Asker asker) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "homed/allow.h"
 #include "homed/reasons.h"
 #include "homed/scheduler.h"
 #include "lib/base/paths.h"
@@ -262,7 +263,9 @@ awaitable<MoveResult> Moves::move_local(pid_t pid, const cluster::Seen* target) 
   if (p->where == Where::home) {
     const cluster::NodeEntry to = target->entry;
     const cluster::Job job = p->job;
-    if (const auto reason = why_stays(pid)) {
+    auto reason = why_stays(pid, {.held = job.held});
+    if (!reason) reason = why_not_held(d_, *p);
+    if (reason) {
       result = refused(fmt::format("process {}: {}", pid, *reason));
     } else {
       result = co_await depart(pid, to, job);

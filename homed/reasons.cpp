@@ -45,7 +45,7 @@ Reason why_credentials(const std::string& status) {
   return std::nullopt;
 }
 
-Reason why_threads(pid_t pid) {
+Reason why_threads(pid_t pid, const ReasonsQuery& query) {
   const std::string task = "/proc/" + std::to_string(pid) + "/task/";
   for (const pid_t tid : list_tids(pid)) {
     const auto status = read_text_file(task + std::to_string(tid) + "/status");
@@ -53,7 +53,7 @@ Reason why_threads(pid_t pid) {
     if (!status || !stat) continue;  // it ended meanwhile
     const u64 mode = number_at(status_field(*status, "Seccomp"));
     const u64 filters = number_at(status_field(*status, "Seccomp_filters"));
-    if (mode == 1 || (mode == 2 && filters > inherited_filters())) return "own seccomp filter";
+    if (mode == 1 || (mode == 2 && filters > inherited_filters() + query.held)) return "own seccomp filter";
     if (stat->rt_policy == SCHED_FIFO || stat->rt_policy == SCHED_RR || stat->rt_policy == SCHED_DEADLINE)
       return "real-time scheduling";
     if (status_field(*status, "x86_Thread_features").find("shstk") != std::string_view::npos) return "shadow stack";
@@ -200,7 +200,7 @@ std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, Memor
   if (!theirs.empty() && theirs != pid_namespace("self")) return "in a pid namespace of its own";
   const std::string_view tracer = status_field(*status, "TracerPid");
   if (!query.ignore_tracer && tracer != "0" && !tracer.empty()) return "traced by " + std::string(tracer);
-  if (auto reason = why_threads(pid)) return reason;
+  if (auto reason = why_threads(pid, query)) return reason;
   if (number_at(status_field(*status, "VmLck")) != 0) return "locked memory";
   return why_memory(pid, query, facts);
 }

@@ -15,6 +15,7 @@ namespace omig {
 
 struct ReasonsQuery {
   bool ignore_tracer = false;  // the asker itself traces the process and tracks its writes
+  bool held = false;           // to its user's deputy.allow: one of its seccomp filters is ours (lib/confine)
 };
 
 // What only smaps tells of mappings that can travel.

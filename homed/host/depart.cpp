@@ -30,6 +30,7 @@
 #include "homed/host/usage.h"
 #include "homed/reasons.h"
 #include "lib/abi/userfaultfd.h"
+#include "lib/cluster/job.h"
 #include "lib/image/sigframe.h"
 #include "lib/image/xsave.h"
 
@@ -208,8 +209,10 @@ class Departure {
   }
 
  private:
+  bool held() const { return cluster::job_from(options_.job).held; }
+
   bool prepare(std::string* reason) {
-    if (auto why = why_stays(options_.pid, {}, &facts_)) {
+    if (auto why = why_stays(options_.pid, {.held = held()}, &facts_)) {
       *reason = *why;
       return false;
     }
@@ -320,7 +323,7 @@ class Departure {
     const auto frozen_at = Clock::now();
     if (!freeze_and_capture(reason)) return false;
     fault_point("frozen");
-    if (auto why = why_stays(options_.pid, {.ignore_tracer = true}, &facts_)) {
+    if (auto why = why_stays(options_.pid, {.ignore_tracer = true, .held = held()}, &facts_)) {
       *reason = *why;
       return false;
     }

@@ -20,7 +20,8 @@ struct [[gnu::packed]] LandlockPath {
   i32 fd = -1;
 };
 inline constexpr u64 kLandlockExecute = 1 << 0, kLandlockReadFile = 1 << 2;
-inline constexpr u64 kLandlockScopes = 3;  // abstract unix sockets and signals: inside only
+inline constexpr u64 kLandlockAbstractSockets = 1, kLandlockSignals = 2;  // scopes: inside only
+inline constexpr u64 kLandlockScopes = kLandlockAbstractSockets | kLandlockSignals;
 
 // The version that this kernel speaks; not positive: none.
 inline long landlock_version() { return syscall(SYS_landlock_create_ruleset, nullptr, 0, 1); }
@@ -31,13 +32,23 @@ constexpr LandlockRules landlock_everything(long version) {
   return {files, version >= 4 ? 3u : 0u, version >= 6 ? kLandlockScopes : 0u};
 }
 
-// Gives up for good what the rules name, but for `exception`. Needs no_new_privs or CAP_SYS_ADMIN. False: errno.
-inline bool landlock(const LandlockRules& rules, const LandlockPath* exception = nullptr) {
-  const int fd = static_cast<int>(syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0));
-  if (fd < 0) return false;
+// What will be given up, as a descriptor that the caller closes; negative: errno.
+inline int landlock_ruleset(const LandlockRules& rules) {
+  return static_cast<int>(syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0));
+}
+// But for this. False: errno.
+inline bool landlock_allow(int ruleset, const LandlockPath& path) {
   constexpr int kPathBeneath = 1;
-  const bool done = (exception == nullptr || syscall(SYS_landlock_add_rule, fd, kPathBeneath, exception, 0) == 0) &&
-                    syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+  return syscall(SYS_landlock_add_rule, ruleset, kPathBeneath, &path, 0) == 0;
+}
+// Gives it up for good. Needs no_new_privs or CAP_SYS_ADMIN. False: errno.
+inline bool landlock_restrict(int ruleset) { return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0; }
+
+// All at once, with one exception or none.
+inline bool landlock(const LandlockRules& rules, const LandlockPath* exception = nullptr) {
+  const int fd = landlock_ruleset(rules);
+  if (fd < 0) return false;
+  const bool done = (exception == nullptr || landlock_allow(fd, *exception)) && landlock_restrict(fd);
   close(fd);
   return done;
 }

@@ -57,6 +57,7 @@ Job JobChange::applied_to(Job job) const {
   job.decay = decay.value_or(job.decay);
   job.disclosure = disclosure.value_or(job.disclosure);
   job.protect_s = protect_s.value_or(job.protect_s);
+  job.held = held.value_or(job.held);
   return job;
 }
 
@@ -72,6 +73,7 @@ std::string text_of(const Job& job) {
   if (job.decay != DecayKind::slow) text += std::string(",decay=") + name_of(job.decay);
   if (job.disclosure != kDiscloseAll) text += ",disclosure=" + std::to_string(job.disclosure);
   if (job.protect_s != 0) text += ",protect=" + std::to_string(job.protect_s);
+  if (job.held) text += ",held";
   return text;
 }
 
@@ -83,6 +85,7 @@ Job job_from(std::string_view text) {
     const std::string_view name = part.substr(0, equals);
     const std::string_view value = part.substr(std::min(equals + 1, part.size()));
     if (part == "lock") job.locked = true;
+    if (part == "held") job.held = true;
     if (name == "node") job.node = value;
     if (name == "kind") job.kind = job_kind_named(value).value_or(job.kind);
     if (name == "decay") job.decay = decay_kind_named(value).value_or(job.decay);
@@ -100,6 +103,7 @@ std::string told(const Job& job) {
   if (job.decay != DecayKind::slow) add(std::string("decay ") + name_of(job.decay));
   if (job.protect_s != 0) add(fmt::format("protected every {} s", job.protect_s));
   if (job.disclosure != kDiscloseAll) add("disclosure " + std::to_string(job.disclosure));
+  if (job.held) add("held to deputy.allow");
   return text;
 }
 

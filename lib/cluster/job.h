@@ -30,6 +30,7 @@ struct Job {
   DecayKind decay = DecayKind::slow;  // of what follows
   u32 disclosure = kDiscloseAll;      // what the tools of a node that it visits tell of it
   u32 protect_s = 0;                  // how often home's image of it is renewed while it is away; 0: home has none
+  bool held = false;                  // to its user's deputy.allow, since it was started (lib/confine)
   bool operator==(const Job&) const = default;
 };
 
@@ -41,8 +42,9 @@ struct JobChange {
   std::optional<DecayKind> decay;
   std::optional<u32> disclosure;
   std::optional<u32> protect_s;
+  std::optional<bool> held;
 
-  bool any() const { return locked || node || kind || decay || disclosure || protect_s; }
+  bool any() const { return locked || node || kind || decay || disclosure || protect_s || held; }
   Job applied_to(Job job) const;
 };
 

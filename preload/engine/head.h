@@ -7,6 +7,8 @@
 namespace omig {
 
 inline constexpr u64 kEngineHeadAddress = kEngineBase + 0x1000;
+// Where every forwarded call is made, in any version (engine.ld).
+inline constexpr u64 kCallSyscallAddress = kEngineBase + 0x1140;
 // The mark, and above it the version: what moves a program must know exactly the engine that the program has loaded.
 inline constexpr u64 kEngineHeadMark = 0x656847494d4f, kEngineHeadMarkMask = 0xffffffffffff;
 inline constexpr u64 kEngineHeadMagic = kEngineHeadMark | static_cast<u64>(wire::kVersion) << 48;

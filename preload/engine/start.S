@@ -84,6 +84,7 @@ omig_clone_thread:            /* rdi = ThreadStart*, rsp 16-aligned */
  * One forwarded call, abortable without a race (SIGNALS.md R5): an abort that came before the syscall instruction is seen
  * by the comparison, or the handler moves rip from [begin, syscall] to notrun. An abort after it makes the kernel give
  * EINTR. */
+  .section .omig_call, "ax"
   .globl omig_call, omig_call_begin, omig_call_syscall, omig_call_notrun
 omig_call:
   push %rbx
@@ -100,6 +101,7 @@ omig_call:
   mov 24(%r11), %r10
   mov 32(%r11), %r8
   mov 40(%r11), %r9
+  .org 0x3a, 0x90             /* the syscall lies where head.h says */
 omig_call_begin:
   cmp %rbx, ABORT_SEQ(%rbp)
   je omig_call_notrun
@@ -117,6 +119,7 @@ omig_call_notrun:
   pop %rbx
   ret
 
+  .text
 /* long omig_clone(flags, stack_top, parent_tid, child_tid, entry, argument): the child runs entry(argument), which never
  * returns, on its own stack. */
   .globl omig_clone

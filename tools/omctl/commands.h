@@ -14,6 +14,7 @@ int ps_main(const cli::Words& words);
 int where_main(const cli::Words& words);
 int why_main(const cli::Words& words);
 int nodes_main(const cli::Words& words);
+int allow_main(const cli::Words& words);
 int doctor_main(const cli::Words& words);
 
 int nodes_command(bool json);

@@ -8,10 +8,12 @@
 #include "tools/omctl/launch.h"
 
 #include <fmt/format.h>
+#include <pwd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -19,6 +21,7 @@
 
 #include "lib/base/paths.h"
 #include "lib/client/facts.h"
+#include "lib/confine/confine.h"
 #include "lib/wire/link.h"
 #include "tools/omctl/client.h"
 
@@ -89,6 +92,7 @@ void tell_job(Client* client, const cluster::JobChange& change) {
   if (change.decay) request["decay"] = cluster::name_of(*change.decay);
   if (change.disclosure) request["disclosure"] = *change.disclosure;
   if (change.protect_s) request["protect"] = *change.protect_s;
+  if (change.held) request["held"] = *change.held;
   // What it inherits may have been changed since our environment was made: if homed knows us, it knows.
   const auto answer = client == nullptr ? std::nullopt : client->ask(request, kPatience);
   if (answer && answer->value("ok", false)) text = answer->value("job", text);
@@ -102,13 +106,43 @@ std::string place(Client& client, const std::string& node) {
   return answer && !answer->value("ok", false) ? answer->value("reason", "refused without a reason") : "";
 }
 
-int execute(const cli::Words& command) {
+// This user's deputy.allow; nothing: he has none, or there is nobody who would let a program leave.
+std::optional<std::string> allow_of_user(Client* client) {
+  const auto answer = client == nullptr ? std::nullopt : client->ask({{"op", "allow"}}, kPatience);
+  if (!answer || !answer->contains("text") || !(*answer)["text"].is_string()) return std::nullopt;
+  return (*answer)["text"].get<std::string>();
+}
+
+// Empty: from here on we are held to it.
+std::string hold_to(const std::string& text) {
+  std::string wrong;
+  const auto allow = confine::parse_allow(text, &wrong);
+  if (!allow) return wrong;
+  const passwd* user = getpwuid(getuid());
+  const char* home = std::getenv("HOME");
+  const std::string library = find_binary("libomig.so");
+  const size_t slash = std::min(library.rfind('/'), library.size());
+  return confine::confine(*allow, {.home = home != nullptr   ? home
+                                           : user != nullptr ? user->pw_dir
+                                                             : "",
+                                   .binaries = library.substr(0, slash),
+                                   .state = default_state_dir()});
+}
+
+int execute(const cli::Words& command, const std::optional<std::string>& allow) {
+  if (allow) {
+    if (const std::string wrong = hold_to(*allow); !wrong.empty()) {
+      say_reason(fmt::format("deputy.allow: {}: not started (omctl allow)", wrong));
+      return kNotLaunched;
+    }
+  }
   std::vector<char*> argv;
   for (const std::string& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   execvp(argv[0], argv.data());
   const int code = errno;
-  say_reason(fmt::format("cannot run {}: {}", command[0], std::strerror(code)));
+  say_reason(fmt::format("cannot run {}: {}{}", command[0], std::strerror(code),
+                         allow && code == EACCES ? " (by deputy.allow, unless by its mode: omctl allow)" : ""));
   return code == ENOENT ? 127 : 126;  // as shells do
 }
 
@@ -123,10 +157,12 @@ int launch(const Launch& launch, const cli::Words& command) {
   cluster::JobChange job = launch.job;
   if (!node.empty() && node != "home") job.node = node;
   if (job.locked && !job.node) job.node = "";
+  const auto allow = allow_of_user(client ? &*client : nullptr);
+  if (allow) job.held = true;
   // Last of all the place: from then on homed may move us.
   if (problem.empty()) tell_job(client ? &*client : nullptr, job);
   if (client && problem.empty() && !node.empty()) problem = place(*client, node);
-  if (problem.empty()) return execute(command);
+  if (problem.empty()) return execute(command, allow);
   if (launch.strict) {
     say_reason(problem + ": not started (with -F it would start here)");
     return kNotLaunched;
@@ -134,7 +170,7 @@ int launch(const Launch& launch, const cli::Words& command) {
   say_reason(problem + ": the program runs here");
   if (job.node) job.node = "";
   tell_job(&*client, job);
-  return execute(command);
+  return execute(command, allow);
 }
 
 CLI::Validator node_list_check() {

@@ -23,16 +23,16 @@ namespace omig {
 namespace {
 
 constexpr auto kCommands = std::to_array<Entry>({
-    {"run", run_main},       {"migrate", migrate_main}, {"ps", ps_main},
-    {"where", where_main},   {"why", why_main},         {"nodes", nodes_main},
-    {"set", set_main},       {"bring", bring_main},     {"expel", expel_main},
-    {"top", top_main},       {"log", log_main},         {"map", map_main},
-    {"join", join_main},     {"leave", leave_main},     {"cluster", cluster_main},
-    {"doctor", doctor_main},
+    {"run", run_main},     {"migrate", migrate_main}, {"ps", ps_main},
+    {"where", where_main}, {"why", why_main},         {"nodes", nodes_main},
+    {"set", set_main},     {"bring", bring_main},     {"expel", expel_main},
+    {"top", top_main},     {"log", log_main},         {"map", map_main},
+    {"join", join_main},   {"leave", leave_main},     {"cluster", cluster_main},
+    {"allow", allow_main}, {"doctor", doctor_main},
 #ifdef OMIG_HAVE_LAB
     {"lab", lab_main},
 #endif
-    {"sim", sim_main},       {"help", help_main},       {"completion", completion_main},
+    {"sim", sim_main},     {"help", help_main},       {"completion", completion_main},
 });
 
 constexpr auto kOtherNames = std::to_array<Entry>({

@@ -25,7 +25,8 @@ void* by_select(void*) {
   CHECK_EQ(select(quiet[0] + 1, &set, nullptr, nullptr, &wait), 0);
   CHECK_EQ(FD_ISSET(quiet[0], &set), 0);
   // Linux writes back what is left.
-  if (wait.tv_sec != 0 || wait.tv_usec != 0) FAIL("select of 2 s took %.3f s and left %ld.%06ld s", seconds() - start, wait.tv_sec, wait.tv_usec);
+  if (wait.tv_sec != 0 || wait.tv_usec != 0)
+    FAIL("select of 2 s took %.3f s and left %ld.%06ld s", seconds() - start, wait.tv_sec, wait.tv_usec);
   expect_waited(start, "select");
   return nullptr;
 }
