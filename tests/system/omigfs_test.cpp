@@ -109,6 +109,29 @@ print("done")
               shared_lab());
 }
 
+// At home and away: `self` is whoever looks, in each of its threads.
+TEST(Omigfs, AProgramSaysItsOwnDisclosure) {
+  if (const std::string why = no_mount(); !why.empty()) GTEST_SKIP() << why;
+  expect_done(R"PY(
+import threading
+me = str(os.getpid())
+def says(level):
+    with open(f"{tree}/self/disclosure", "w") as file: file.write(level)
+    assert read("self/disclosure") == level + "\n", read("self/disclosure")
+    assert os.readlink(tree + "/self") == me
+says("1")
+for to in ("node2", "node3", "home"):
+    subprocess.run([omctl, "migrate", me, to], check=True)
+    says("0")
+    thread = threading.Thread(target=says, args=("2",))
+    thread.start()
+    thread.join()
+    assert read(me + "/disclosure") == "2\n"
+print("done")
+)PY",
+              shared_lab());
+}
+
 TEST(Omigfs, OrdersCountAsTheirUsers) {
   if (const std::string why = no_mount(); !why.empty()) GTEST_SKIP() << why;
   if (geteuid() != 0) GTEST_SKIP() << "not root: there is one user only";

@@ -47,7 +47,12 @@ TEST(Tree, WhatIsWhere) {
   Homed homed;
   std::vector<std::string> names;
   ASSERT_EQ(list(homed.ask(), "/", &names), 0);
-  EXPECT_EQ(names, (std::vector<std::string>{"admin", "config", "nodes", "4", "9", "30"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"admin", "config", "nodes", "self", "4", "9", "30"}));
+  Attributes link;
+  ASSERT_EQ(look(homed.ask(), "/self", &link), 0);
+  EXPECT_TRUE(S_ISLNK(link.mode) && is_self("/self"));
+  EXPECT_EQ(list(homed.ask(), "/self", &names), -ENOTDIR);
+  EXPECT_EQ(write(homed.ask(), "/self", "1"), -EISDIR);
   names.clear();
   ASSERT_EQ(list(homed.ask(), "/nodes", &names), 0);
   EXPECT_EQ(names, (std::vector<std::string>{"1", "2"}));
@@ -67,7 +72,7 @@ TEST(Tree, WhatIsWhere) {
     }
   }
   for (const char* path : {"/nothing", "/admin/nothing", "/nodes/9", "/nodes/x", "/nodes/02", "/nodes/0", "/04/where",
-                           "/4/nothing", "/4/where/on", "/config/x", "/-4", "/99999999999"}) {
+                           "/4/nothing", "/4/where/on", "/config/x", "/-4", "/self/where", "/99999999999"}) {
     Attributes attributes;
     EXPECT_EQ(look(homed.ask(), path, &attributes), -ENOENT) << path;
   }

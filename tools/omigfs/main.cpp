@@ -129,6 +129,16 @@ int write_file(const char* path, const char* data, size_t size, off_t, fuse_file
   });
 }
 
+int read_link(const char* path, char* into, size_t size) {
+  return guarded([&] {
+    if (!tree::is_self(path)) return -EINVAL;
+    const pid_t process = process_of(fuse_get_context()->pid);
+    if (process == 0) return -ENOENT;  // of another pid namespace
+    *fmt::format_to_n(into, size - 1, "{}", process).out = '\0';
+    return 0;
+  });
+}
+
 // `>` cuts a file off before it writes.
 int cut(const char*, off_t, fuse_file_info*) { return 0; }
 
@@ -140,6 +150,7 @@ int release(const char*, fuse_file_info* file) {
 fuse_operations operations() {
   fuse_operations all{};
   all.getattr = get_attributes;
+  all.readlink = read_link;
   all.readdir = read_directory;
   all.open = open_file;
   all.read = read_file;

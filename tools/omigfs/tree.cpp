@@ -74,7 +74,7 @@ std::optional<Number> number(std::string_view text) {
 
 // A path, taken apart: which directory, and which of its files ("": the directory itself).
 struct Place {
-  enum Kind { root, admin, config, nodes, node, process, nothing } kind = nothing;
+  enum Kind { root, admin, config, nodes, node, process, self, nothing } kind = nothing;
   u32 id = 0;  // of the node or process
   const File* file = nullptr;
   std::string_view name;
@@ -95,6 +95,7 @@ Place place_of(std::string_view path) {
     return file == nullptr ? Place{} : Place{kind, id, file, file->name};
   };
   if (words[0] == "admin") return in(Place::admin, 0, kAdmin, 1);
+  if (words[0] == "self") return words.size() == 1 ? Place{Place::self, 0, nullptr, ""} : Place{};
   if (words[0] == "config") return words.size() == 1 ? Place{Place::config, 0, nullptr, ""} : Place{};
   if (words[0] == "nodes") {
     if (words.size() == 1) return {Place::nodes, 0, nullptr, ""};
@@ -266,6 +267,7 @@ int look(const Ask& ask, std::string_view path, Attributes* attributes) {
   switch (place.kind) {
     case Place::nothing: return -ENOENT;
     case Place::config: attributes->mode = S_IFREG | kReadOnly; return 0;
+    case Place::self: attributes->mode = S_IFLNK | 0777; return 0;
     case Place::node: {
       NodeFacts f;
       return facts(ask, place.id, &f);
@@ -286,7 +288,7 @@ int look(const Ask& ask, std::string_view path, Attributes* attributes) {
 
 int list(const Ask& ask, std::string_view path, std::vector<std::string>* names) {
   const Place place = place_of(path);
-  if (place.file != nullptr || place.kind == Place::config) return -ENOTDIR;
+  if (place.file != nullptr || place.kind == Place::config || place.kind == Place::self) return -ENOTDIR;
   const auto all = [&](const auto& files) {
     for (const File& file : files) names->emplace_back(file.name);
     return 0;
@@ -307,7 +309,7 @@ int list(const Ask& ask, std::string_view path, std::vector<std::string>* names)
     return 0;
   };
   switch (place.kind) {
-    case Place::root: *names = {"admin", "config", "nodes"}; return known("ps", {"processes", "guests"}, "pid");
+    case Place::root: *names = {"admin", "config", "nodes", "self"}; return known("ps", {"processes", "guests"}, "pid");
     case Place::admin: return all(kAdmin);
     case Place::nodes: return known("nodes", {"nodes"}, "id");
     case Place::node: return all(kNode);
@@ -382,6 +384,8 @@ int write(const Ask& ask, std::string_view path, std::string_view raw) {
   }
   return write_setting(ask, place.name, text);
 }
+
+bool is_self(std::string_view path) { return place_of(path).kind == Place::self; }
 
 pid_t moved_by(std::string_view path) {
   const Place place = place_of(path);

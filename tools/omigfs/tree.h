@@ -23,6 +23,7 @@
 //   PID/lock, PID/stay                       1: it moves only when asked to; stay also because the node's stay or lstay
 //                                            say so; both written: its own lock
 //   PID/disclosure                           0 to 3: what the tools of a node that it visits tell of it
+//   self                                     a link to the PID of whoever looks
 //
 // Figures of a node that is down read as -101, as openMosix had it (its status as 0). Numbers end with a line feed.
 #pragma once
@@ -54,6 +55,9 @@ int list(const Ask& ask, std::string_view path, std::vector<std::string>* names)
 int read(const Ask& ask, std::string_view path, std::string* text);
 // Returns when it is done; -EINVAL for a text that means nothing there.
 int write(const Ask& ask, std::string_view path, std::string_view text);
+
+// Whether it is `self`, which points to the number of the process that asks.
+bool is_self(std::string_view path);
 
 // The process that writing `path` would move; 0: none. Who writes to the file of its own process cannot be frozen as
 // long as it waits for that: the caller has to let it go first.
