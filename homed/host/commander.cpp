@@ -68,8 +68,11 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
     return {{"ok", true}};
   }
   if (what == "job") {
-    const std::lock_guard lock(mutex_);
-    guest->job = order.value("job", "");
+    {
+      const std::lock_guard lock(mutex_);
+      guest->job = order.value("job", "");
+    }
+    if (protection_of(*guest) != std::chrono::seconds(0)) start_protecting();
     return {{"ok", true}};
   }
   if (what == "directed") {

@@ -197,6 +197,31 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
   return true;
 }
 
+std::optional<u64> Visit::halt(Guest& guest, image::Image* image, std::string* reason) {
+  const u64 excluded = guest.ear_excluded;
+  if (guest.ending) {
+    *reason = "it has ended";
+    return std::nullopt;
+  }
+  bool frozen = false, captured = false;
+  if (silence(guest))
+    on_tracer([&] { frozen = freeze(guest, reason); });
+  else
+    *reason = "the link to its home broke";
+  if (frozen) on_tracer([&] { captured = capture_guest(guest, image, reason); });
+  if (captured) return excluded;
+  if (frozen)
+    go_on_here(guest, excluded);
+  else
+    exclude(guest, excluded, kQuick);
+  return std::nullopt;
+}
+
+void Visit::go_on_here(Guest& guest, u64 excluded) {
+  exclude(guest, excluded, kQuick);
+  on_tracer([&] { unfreeze(guest); });
+}
+
 void Visit::keep_or_discard_home_memory(bool complete) {
   Guest& guest = *guests_.begin()->second;
   if (protection_of(guest) == std::chrono::seconds(0)) return discard_home_memory(guest);
@@ -249,42 +274,24 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest, const std::string& by_it
   const std::lock_guard moving(moves_mutex_);
   const auto start = SteadyClock::now();
   MoveReport report;
-  bool frozen = false, captured = false;
-  const u64 excluded = guest->ear_excluded;
-  if (guest->ending) {
-    report.reason = "it has ended";
-    return report;
-  }
-  bool ready = silence(*guest);
-  if (!ready) report.reason = "the link to its home broke";
-  if (ready) on_tracer([&] { frozen = freeze(*guest, &report.reason); });
-  if (!frozen) {
-    exclude(*guest, excluded, kQuick);
-    return report;
-  }
   image::Image image;
   PageStatistics statistics;
-  on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
-  ready = captured;
-  if (ready) {
-    fault_point("home-captured");
-    Homecoming homecoming(*this, *guest, image);
-    ready = homecoming.prepare(&report.reason, &statistics);
-    fault_point("home-prepared");
-    if (ready) {
-      {
-        const std::lock_guard lock(mutex_);
-        guest->coming_home = true;
-      }
-      close_account(*guest->threads.at(guest->pid));
-      homecoming.go(by_itself_for);
-    }
-  }
+  const std::optional<u64> excluded = halt(*guest, &image, &report.reason);
+  if (!excluded) return report;
+  fault_point("home-captured");
+  Homecoming homecoming(*this, *guest, image);
+  const bool ready = homecoming.prepare(&report.reason, &statistics);
+  fault_point("home-prepared");
   if (!ready) {
-    exclude(*guest, excluded, kQuick);
-    on_tracer([&] { unfreeze(*guest); });
+    go_on_here(*guest, *excluded);
     return report;
   }
+  {
+    const std::lock_guard lock(mutex_);
+    guest->coming_home = true;
+  }
+  close_account(*guest->threads.at(guest->pid));
+  homecoming.go(by_itself_for);
   on_tracer([&] {
     guest->ending = guest->parted = true;
     kill(guest->pid, SIGKILL);
@@ -339,23 +346,10 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
   PageStatistics statistics;
   if (!conversation.send_ahead(guest->pid, {}, &report.reason, &statistics)) return report;
 
-  bool frozen = false, captured = false;
-  const u64 excluded = guest->ear_excluded;
-  if (guest->ending) {
-    report.reason = "it has ended";
-    return report;
-  }
-  bool moved = silence(*guest);
-  if (!moved) report.reason = "the link to its home broke";
   const auto frozen_at = SteadyClock::now();
-  if (moved) on_tracer([&] { frozen = freeze(*guest, &report.reason); });
-  if (!frozen) {
-    exclude(*guest, excluded, kQuick);
-    return report;
-  }
   image::Image image;
-  on_tracer([&] { captured = capture_guest(*guest, &image, &report.reason); });
-  moved = captured;
+  const std::optional<u64> excluded = halt(*guest, &image, &report.reason);
+  if (!excluded) return report;
   for (image::Vma& v : image.vmas) {
     if (v.file >= static_cast<i32>(offered.files().size()))
       v.kind = image::VmaKind::anonymous, v.file = -1, v.offset = 0;
@@ -363,7 +357,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
   std::erase_if(image.pins, [&](const image::Pin& p) { return p.file >= static_cast<i32>(offered.files().size()); });
   image.header.pins = static_cast<u32>(image.pins.size());
   fault_point("relay-captured");
-  moved = moved && conversation.ship(guest->pid, image, read_from(guest->segments), &report.reason, &statistics);
+  bool moved = conversation.ship(guest->pid, image, read_from(guest->segments), &report.reason, &statistics);
   if (moved) {
     {
       const std::lock_guard lock(mutex_);
@@ -394,8 +388,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
       const std::lock_guard lock(mutex_);
       guest->coming_home = false;
     }
-    exclude(*guest, excluded, kQuick);
-    on_tracer([&] { unfreeze(*guest); });
+    go_on_here(*guest, *excluded);
     return report;
   }
   std::string ignored;

@@ -41,29 +41,28 @@ std::string Visit::renew_image(const std::shared_ptr<Guest>& guest) {
     const std::lock_guard lock(mutex_);
     if (guest->ending || guest->coming_home) return "";
   }
-  const u64 excluded = guest->ear_excluded;
   const auto start = SteadyClock::now();
   std::string reason;
-  bool frozen = false, captured = false;
-  if (!silence(*guest)) return "the link to its home broke";
-  on_tracer([&] { frozen = freeze(*guest, &reason); });
-  if (frozen) {
-    image::Image image;
-    PageStatistics statistics;
-    on_tracer([&] { captured = capture_guest(*guest, &image, &reason); });
-    if (captured && !image.pending.empty()) reason = "signals wait for it", captured = false;
-    if (captured && (!guest->pins.empty() || !guest->segments.empty()))
-      reason = "it shares memory, or has mapped files while it was away", captured = false;
-    if (captured && Homecoming(*this, *guest, image).prepare(&reason, &statistics, true)) {
+  image::Image image;
+  PageStatistics statistics;
+  if (const std::optional<u64> excluded = halt(*guest, &image, &reason)) {
+    if (!image.pending.empty()) {
+      reason = "signals wait for it";
+    } else if (!guest->pins.empty() || !guest->segments.empty()) {
+      reason = "it shares memory, or has mapped files while it was away";
+    } else if (Homecoming(*this, *guest, image).prepare(&reason, &statistics, true)) {
       guest->home_vmas = image.vmas;
       if (!declare_image(*guest, image.header.actions[wire::kAbortSignal - 1])) reason = "the link to its home broke";
     }
+    go_on_here(*guest, *excluded);
   }
-  exclude(*guest, excluded, kQuick);
-  if (frozen) on_tracer([&] { unfreeze(*guest); });
   const auto took = SteadyClock::now() - start;
   guest->image_due = std::max(guest->image_due, SteadyClock::now() + took * kShareOfTime);
   return reason;
+}
+
+void Visit::start_protecting() {
+  std::call_once(protecting_, [this] { std::thread([this] { protect_guests(); }).detach(); });
 }
 
 void Visit::protect_guests() {

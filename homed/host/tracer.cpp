@@ -172,7 +172,7 @@ void Visit::run() {
   for (int i = 0; i < 2; ++i) start_worker();
   std::shared_ptr<Guest> first = guests_.begin()->second;
   start_ear(first);
-  std::thread([this] { protect_guests(); }).detach();
+  if (protection_of(*first) != std::chrono::seconds(0)) start_protecting();
   // A former host has silenced the ear for the move; a signalfd at home keeps its signals.
   ear_frame(*first, wire::Type::exclude, ++first->ear_seq, &first->ear_excluded, sizeof first->ear_excluded);
   for (auto& [tid, t] : first->threads)

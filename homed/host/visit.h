@@ -32,6 +32,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -319,13 +320,19 @@ class Visit {
   MoveReport go_on(std::shared_ptr<Guest> guest, const Target& to);
   void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
   bool silence(Guest& guest);
+  // Freezes it and captures it, on its way somewhere. What go_on_here() wants to know, should it stay after all; nothing:
+  // `reason` says why not, and it goes on as before.
+  std::optional<u64> halt(Guest& guest, image::Image* image, std::string* reason);
+  void go_on_here(Guest& guest, u64 excluded);
   void discard_home_memory(Guest& guest);
 
   // protect.cpp
   std::chrono::seconds protection_of(const Guest& guest);  // 0: none
   bool declare_image(Guest& guest, const wire::KernelSigaction& abort_action);
   std::string renew_image(const std::shared_ptr<Guest>& guest);
+  void start_protecting();  // once something here is to be
   [[noreturn]] void protect_guests();
+  std::once_flag protecting_;
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen
 
   // commander.cpp

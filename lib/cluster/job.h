@@ -52,7 +52,7 @@ const char* name_of(JobKind kind);    // none, cpu, io
 const char* name_of(DecayKind kind);  // slow, fast, none
 std::optional<JobKind> job_kind_named(std::string_view name);
 std::optional<DecayKind> decay_kind_named(std::string_view name);
-inline constexpr u32 kUsualProtect_s = 60, kMostProtect_s = 7 * 86'400;
+inline constexpr u32 kMostProtect_s = 7 * 86'400;
 inline constexpr const char* kJobKinds = "none, cpu, io";
 inline constexpr const char* kDecayKinds = "slow, fast, none";
 

@@ -79,7 +79,6 @@ class SealedLink {
     // This link, broken or not, has a new connection, `word`: answers with a Resumed there, and sends what the deputy
     // has not opened. False: the link is no more, or cannot go on from there.
     bool resume(SealedLink word, const wire::Resume& resume) const;
-    bool expired() const { return state_.expired(); }
 
    private:
     friend class SealedLink;

@@ -241,7 +241,7 @@ bool is_alive(pid_t pid) {
 }
 
 std::string migrate(const Lab& lab, pid_t pid, const std::string& target) {
-  auto end = Clock::now() + std::chrono::seconds(5);
+  auto end = Clock::now() + std::chrono::seconds(30);
   while (true) {
     Outcome outcome = lab.omctl(1, {"migrate", std::to_string(pid), target});
     if (outcome.succeeded()) return "";
