@@ -101,9 +101,8 @@ void Doorway::resume(SealedLink word, const std::vector<u8>& first) {
   SealedLink::Trace link;
   {
     const std::lock_guard lock(mutex_);
-    const auto it = links_.find(name);
-    if (it == links_.end()) return;
-    link = it->second;
+    // None by that name: an empty trace, which says so.
+    if (const auto it = links_.find(name); it != links_.end()) link = it->second;
   }
   if (link.resume(std::move(word), resume)) fmt::print(stderr, "omig-host: a deputy has made a broken link again\n");
 }

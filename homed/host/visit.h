@@ -320,8 +320,8 @@ class Visit {
   MoveReport go_on(std::shared_ptr<Guest> guest, const Target& to);
   void request_home(const std::shared_ptr<GuestThread>& t, u64 notification, std::string reason);
   bool silence(Guest& guest);
-  // Freezes it and captures it, on its way somewhere. What go_on_here() wants to know, should it stay after all; nothing:
-  // `reason` says why not, and it goes on as before.
+  // Freezes it and captures it, on its way somewhere. What go_on_here() wants to know, should it stay after all;
+  // nothing: `reason` says why not, and it goes on as before.
   std::optional<u64> halt(Guest& guest, image::Image* image, std::string* reason);
   void go_on_here(Guest& guest, u64 excluded);
   void discard_home_memory(Guest& guest);

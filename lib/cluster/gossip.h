@@ -95,7 +95,9 @@ class Gossip {
   const Known& all() const { return known_; }
 
  private:
-  typename Known::iterator place_of(u32 id) { return std::ranges::lower_bound(known_, id, {}, &Known::value_type::first); }
+  typename Known::iterator place_of(u32 id) {
+    return std::ranges::lower_bound(known_, id, {}, &Known::value_type::first);
+  }
 
   size_t capacity_;
   Known known_;

@@ -274,9 +274,17 @@ bool SealedLink::is_over() const {
   return got < 0 && errno != EAGAIN && errno != EINTR && !state_->keeps();
 }
 
+void SealedLink::Trace::refuse(SealedLink word) {
+  const wire::Resumed answer{wire::kNoSuchLink};
+  word.send(&answer, sizeof answer);
+}
+
 bool SealedLink::Trace::resume(SealedLink word, const wire::Resume& resume) const {
   const std::shared_ptr<State> state = state_.lock();
-  if (!state || !state->keeps()) return false;
+  if (!state || !state->keeps()) {
+    refuse(std::move(word));
+    return false;
+  }
   State& s = *state;
   const std::lock_guard one(s.coming_back);
   if (resume.attempt <= s.attempt) return false;  // it has lain about, and the deputy has left it
@@ -297,6 +305,7 @@ bool SealedLink::Trace::resume(SealedLink word, const wire::Resume& resume) cons
     s.over = true;
     --s.resuming;
     s.changed.notify_all();
+    refuse(std::move(word));
     return false;
   }
   wire::Resumed resumed;

@@ -79,6 +79,8 @@ class SealedLink {
     // This link, broken or not, has a new connection, `word`: answers with a Resumed there, and sends what the deputy
     // has not opened. False: the link is no more, or cannot go on from there.
     bool resume(SealedLink word, const wire::Resume& resume) const;
+    // The answer to who asks for a link that there is not.
+    static void refuse(SealedLink word);
 
    private:
     friend class SealedLink;

@@ -96,12 +96,13 @@ class Stream {
   virtual const u8* take(u64 bytes) = 0;
 };
 
-// Returns the value to answer: reply.ret, or -EFAULT when the guest's memory could not be written (then as much as
-// possible was).
-long scatter(const Prepared& call, const wire::Reply& reply, Stream& stream, Memory& memory);
 // Has the call go with other bytes than the program's own behind the pointer that is argument `argument`. What comes
 // back for them is written whole. False: fewer bytes were gathered there, and nothing has been changed.
 bool replace_input(Prepared* call, u32 argument, std::span<const u8> bytes);
+
+// Returns the value to answer: reply.ret, or -EFAULT when the guest's memory could not be written (then as much as
+// possible was).
+long scatter(const Prepared& call, const wire::Reply& reply, Stream& stream, Memory& memory);
 // The same with the whole stream at hand.
 long scatter(const Prepared& call, const wire::Reply& reply, std::span<const u8> bytes, Memory& memory);
 

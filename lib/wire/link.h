@@ -45,7 +45,7 @@ struct RecordHead {
 static_assert(sizeof(RecordHead) == 8);
 
 // A link outlives its connection. Each end keeps the records that it has sent until the other says that it has opened
-// them. When a connection breaks (any error; its orderly end is the end of the link, as is the refusal of a new one),
+// them. When a connection breaks (any error; its orderly end is the end of the link, as is a new one's being refused),
 // the deputy connects again, as long as Hello::patience_s says: a hello with Role::resume and a nonce of its own, whose
 // record is a Resume, under the keys of that hello. The host answers, under the same keys, with a record that is a
 // Resumed; then both send what the other has not opened, byte for byte as before, and the old keys and counts go on. So
@@ -82,9 +82,11 @@ struct Resume {
   u64 received = 0;           // records from the host that have been opened
 };
 
+// An end without this word says nothing: the door may have been crowded, or the host slow. The deputy comes again.
 struct Resumed {
-  u64 received = 0;  // records to the host that have been opened, the hello's included
+  u64 received = 0;  // records to the host that have been opened, the hello's included; or kNoSuchLink
 };
+inline constexpr u64 kNoSuchLink = ~0ull;  // it is over, or there never was one: so the visit is over
 
 // What only the thread itself can read about itself.
 struct ThreadExtra {

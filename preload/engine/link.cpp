@@ -170,7 +170,7 @@ Attempt knock(SlotBlock& b, wire::Resumed* resumed) {
   if (say_hello(fd, seals, peer, {wire::Role::resume, b.slot, b.tid, &resume, sizeof resume}) != 0)
     return Attempt::failed;
   const long ret = recv_record(fd, seals, resumed, sizeof *resumed);
-  if (ret == kClosed || ret == -EPROTO || ret == -EBADMSG) return Attempt::refused;
+  if (ret == -EPROTO || ret == -EBADMSG) return Attempt::refused;
   if (ret != 0) return Attempt::failed;
   set_timeout(fd, kReceiveTimeout, 0);
   constexpr u64 kCloseOnExec = 02000000;
@@ -278,8 +278,8 @@ bool mend(SlotBlock& b) {
     close_fd(&b.next_link_fd);
     if (attempt == Attempt::refused) return false;
     if (attempt == Attempt::made) {
-      if (!forget_opened(b, resumed.received)) return false;
-      b.raw_begin = b.raw_end = 0;  // what has not been opened comes again
+      if (!forget_opened(b, resumed.received)) return false;  // kNoSuchLink is more than has been sent
+      b.raw_begin = b.raw_end = 0;                            // what has not been opened comes again
       if (send_plainly(b.link_fd - 1, reinterpret_cast<const u8*>(b.kept), b.kept_bytes) == 0) return true;
     }
     doze();

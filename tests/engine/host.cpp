@@ -218,9 +218,22 @@ bool Listener::let_back(const std::vector<const Link*>& links, bool lose_answer,
   memcpy(&resume, first.data(), sizeof resume);
   const auto link = std::ranges::find_if(
       links, [&](const Link* each) { return memcmp(each->hello.nonce, resume.link, sizeof resume.link) == 0; });
-  if (link == links.end()) return false;
+  if (link == links.end()) {
+    SealedLink::Trace::refuse(std::move(word));
+    return false;
+  }
   if (lose_answer) word.reset_connection();
   return (*link)->trace().resume(std::move(word), resume);
+}
+
+bool Listener::turn_away(int ms) {
+  if (!readable(fd_, ms)) return false;
+  const Fd fd(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
+  wire::Hello hello;
+  u8 rest[sizeof(wire::RecordHead) + sizeof(wire::Resume) + wire::kTagBytes];
+  // All of it is read: else the end would be a reset.
+  return read_exactly(fd.get(), &hello, sizeof hello, milliseconds(kPatienceMs)) && hello.role == wire::Role::resume &&
+         read_exactly(fd.get(), rest, sizeof rest, milliseconds(kPatienceMs));
 }
 
 bool Listener::quiet(int ms) const { return !readable(fd_, ms); }

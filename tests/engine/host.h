@@ -87,7 +87,8 @@ class Listener {
   // The next one who knocks wants a link of those back; `lose_answer`: and does not hear that it has it. False: nobody
   // came, or it is none of those, and was turned away.
   bool let_back(const std::vector<const Link*>& links, bool lose_answer = false, int ms = 20'000);
-  bool quiet(int ms) const;  // nobody knocks for so long
+  bool turn_away(int ms = 20'000);  // hears who comes back, and ends the connection
+  bool quiet(int ms) const;         // nobody knocks for so long
   void close();
   u32 patience_s = 0;  // of those who depart to us
 

@@ -139,6 +139,15 @@ TEST(Mend, WhateverIsResetWhenever) {
   EXPECT_GT(made, 10);
 }
 
+// A door that is crowded ends connections without a word: that is not the end of the visit.
+TEST(Mend, AnEndWithoutAWordIsNoRefusal) {
+  Away away(0, kPatience);
+  away.leader().reset_connection();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(away.listener.turn_away());
+  ASSERT_TRUE(away.listener.let_back({&away.leader()}));
+  EXPECT_EQ(away.leader().number(SYS_getpid), away.subject.pid());
+}
+
 // A host that is no more, one that does not know the link, and patience that is over: the documented end.
 TEST(Mend, OrItIsTheEnd) {
   for (const int how : {0, 1, 2}) {

@@ -121,7 +121,8 @@ class Soak : public testing::Test {
     const int node = static_cast<int>(random_() % kNodes) + 1;
     const auto hosts = lab_->hosts(node);
     const unsigned kind = random_() % 10;
-    lately_ = fmt::format("{}{} at node{}; ", lately_.substr(lately_.size() > 100 ? lately_.size() - 100 : 0), kind, node);
+    lately_ =
+        fmt::format("{}{} at node{}; ", lately_.substr(lately_.size() > 100 ? lately_.size() - 100 : 0), kind, node);
     if (kind < 3) {
       network_->reset(node), ++faults_["connections reset"];
     } else if (kind < 6) {
