@@ -186,9 +186,10 @@ std::vector<u8> Visit::close_account(Guest& guest, const image::CpuTime& here) {
     live += used;
     if (used.total_ns() != 0) records.push_back(record_of(account, guest.home_pid, t->home_tid, used));
   }
-  // The sum of all records is the process' figure.
-  if (all.total_ns() < live.total_ns() || records.empty()) {
-    records.clear();
+  // The sum of all records is the process' figure. That was read before its threads': one that has just stopped may
+  // still have been on its way out of its CPU.
+  if (all.total_ns() < live.total_ns()) all = live;
+  if (records.empty()) {
     if (all.total_ns() != 0) records.push_back(record_of(account, guest.home_pid, guest.home_pid, all));
   } else if (const image::CpuTime rest = all.since(live); rest.total_ns() != 0) {
     records.push_back(record_of(account, guest.home_pid, 0, rest));
