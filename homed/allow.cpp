@@ -34,8 +34,7 @@ std::string forget(const Daemon& d, uid_t uid) {
 }  // namespace
 
 Json answer_allow(const Daemon& d, const Json& request, const Asker& asker) {
-  uid_t uid = asker.uid;
-  if (request.contains("uid")) uid = field<u32>(request, "uid", asker.uid);
+  const uid_t uid = field<u32>(request, "uid", asker.uid);
   if (uid != asker.uid && asker.uid != 0) return refusal("another user's deputy.allow", "not permitted");
   if (const auto it = request.find("text"); it != request.end()) {
     if (!it->is_null() && !it->is_string()) return refusal("text is a string or null", "invalid");

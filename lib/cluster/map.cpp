@@ -7,6 +7,8 @@
 #include <charconv>
 #include <limits>
 
+#include "lib/base/words.h"
+
 namespace omig::cluster {
 
 namespace {
@@ -20,20 +22,6 @@ std::optional<u32> number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
-}
-
-bool blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
-
-std::vector<std::string_view> words_of(std::string_view line) {
-  line = line.substr(0, line.find('#'));
-  std::vector<std::string_view> words;
-  for (size_t at = 0; at < line.size();) {
-    size_t end = at;
-    while (end < line.size() && !blank(line[end])) ++end;
-    if (end > at) words.push_back(line.substr(at, end - at));
-    at = end + 1;
-  }
-  return words;
 }
 
 // A word of the file in a message: no control characters, not too long.

@@ -5,21 +5,11 @@
 
 #include <algorithm>
 
+#include "lib/base/words.h"
+
 namespace omig::confine {
 
 namespace {
-
-std::vector<std::string_view> words_of(std::string_view line) {
-  constexpr std::string_view kBlank = " \t\r";
-  std::vector<std::string_view> words;
-  line = line.substr(0, line.find('#'));
-  for (size_t at = 0; (at = line.find_first_not_of(kBlank, at)) != std::string_view::npos;) {
-    const size_t end = std::min(line.find_first_of(kBlank, at), line.size());
-    words.push_back(line.substr(at, end - at));
-    at = end;
-  }
-  return words;
-}
 
 std::optional<Access> access_named(std::string_view name) {
   if (name == "read") return Access::read;
