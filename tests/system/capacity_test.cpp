@@ -113,8 +113,7 @@ TEST(Capacity, TheLinkToANodeIsMeasured) {
             directory);
   const auto end = Clock::now() + std::chrono::seconds(60);
   while (!fs::exists(directory / "ready") && Clock::now() < end) poll(nullptr, 0, 10);
-  const Outcome moved = lab.omctl(1, {"migrate", std::to_string(big.pid()), "2"});
-  EXPECT_TRUE(moved.succeeded()) << moved.err;
+  EXPECT_EQ(migrate(lab, big.pid(), "2"), "");
   const double bytes_per_s = until_known("bytes_per_s");
   EXPECT_GT(bytes_per_s, 0);
   EXPECT_LT(bytes_per_s, 200e6 / 8 * 2);  // of the image, some of which need not travel; without a limit it is 500e6

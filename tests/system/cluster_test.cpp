@@ -97,8 +97,7 @@ TEST(Cluster, WhoListensOnTheNetworkHearsNothing) {
   Child keeper({.words = lab.on_node(1, {"python3", "-c", kKeeper, directory, secret})}, directory);
   ASSERT_NO_FATAL_FAILURE(until_there(directory / "begun"));
   for (const char* to : {"node2", "home", "node2", "node3", "node2", "home", "node2"}) {
-    const Outcome moved = lab.omctl(1, {"migrate", std::to_string(keeper.pid()), to});
-    EXPECT_TRUE(moved.succeeded()) << to << moved.err;
+    EXPECT_EQ(migrate(lab, keeper.pid(), to), "") << to;
     fs::remove(directory / "copy");
     ASSERT_NO_FATAL_FAILURE(until_there(directory / "copy"));  // so it has done that there
   }
@@ -198,7 +197,7 @@ TEST(Cluster, ARevokedNodeIsOutAtOnce) {
   const Nodes all = {{1, "node1"}, {2, "node2"}, {3, "node3"}};
   for (int node = 1; node <= 3; ++node) until_seen(lab, node, all);
   EXPECT_NE(asked(lab, 3, {"cluster", "status"}).value("identity", ""), identity);
-  EXPECT_TRUE(lab.omctl(1, {"migrate", there.pid(), "node3"}).succeeded());
+  there.goes_to("node3");
   EXPECT_EQ(lab.omctl(1, {"where", there.pid()}).out, "node3\n");
   there.ends_well();
 }
@@ -208,18 +207,17 @@ TEST(Cluster, WhatARevokedNodeDoesNotGiveBackIsEnded) {
   Lab lab(3);
   if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
   Child kept({.words = lab.on_node(1, {"python3", "-c", "while True: pass"})}, fresh_directory("kept"));
-  const auto is_python = [&] { return read_file(fmt::format("/proc/{}/comm", kept.pid())) == "python3\n"; };
-  const auto end = Clock::now() + std::chrono::seconds(30);
-  while (!is_python() && Clock::now() < end) poll(nullptr, 0, 5);
-  ASSERT_TRUE(lab.omctl(1, {"migrate", std::to_string(kept.pid()), "node3"}).succeeded());
-  while (lab.hosts(3).size() > 1 && Clock::now() < end) poll(nullptr, 0, 5);  // of an attempt that was begun anew
+  ASSERT_TRUE(until_it_is("python3", kept.pid()));
+  ASSERT_EQ(migrate(lab, kept.pid(), "node3"), "");
+  wait_until([&] { return lab.hosts(3).size() <= 1; });  // of an attempt that was begun anew
   const std::vector<pid_t> hosts = lab.hosts(3);
   ASSERT_EQ(hosts.size(), 1u);
   ASSERT_EQ(kill(hosts.front(), SIGSTOP), 0);
   EXPECT_TRUE(lab.omctl(1, {"cluster", "revoke", "node3"}).succeeded());
   EXPECT_TRUE(kept.wait_for_end(milliseconds(90'000))) << lab.logs();
   EXPECT_TRUE(WIFSIGNALED(kept.outcome().status)) << kept.outcome().describe();
-  EXPECT_TRUE(contains(lab.logs(), "is ended: node3 was revoked"));
+  // homed says so after it is done.
+  EXPECT_TRUE(wait_until([&] { return contains(lab.logs(), "is ended: node3 was revoked"); })) << lab.logs();
   kill(hosts.front(), SIGCONT);
 }
 

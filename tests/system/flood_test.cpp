@@ -57,10 +57,7 @@ TEST(Flood, TenThousandStrangersKeepNobodyOut) {
                                 address_of(lab, 1) + ":7946", address_of(lab, 2) + ":7946", door_of_host(lab, 2)})},
       directory);
   ASSERT_NO_FATAL_FAILURE(until_there(directory / "flooded"));
-  for (const char* to : {"home", "2", "home", "2"}) {
-    const Outcome moved = lab.omctl(1, {"migrate", job.pid(), to});
-    EXPECT_TRUE(moved.succeeded()) << to << ": " << moved.err;
-  }
+  for (const char* to : {"home", "2", "home", "2"}) job.goes_to(to);
   EXPECT_FALSE(flood.ended());
   std::ofstream(directory / "end") << "now";
   ASSERT_TRUE(flood.wait_for_end(milliseconds(120'000)));

@@ -96,14 +96,8 @@ TEST(MapFile, FormsACluster) {
   // And it is one: a program goes to a node by the map's id.
   Child job({.words = lab.on_node(1, {build_path("examples/job"), "1", "1500000000"})}, fresh_directory("job"));
   const std::string pid = std::to_string(job.pid());
-  const std::string comm_file = "/proc/" + pid + "/comm";
-  for (std::string comm; comm != "job" && Clock::now() < end; poll(nullptr, 0, 5)) {
-    // `omctl lab exec` becomes the program; an exec away would bring it home.
-    std::ifstream file(comm_file);
-    std::getline(file, comm);
-  }
-  const Outcome moved = lab.omctl(1, {"migrate", pid, "40"});
-  EXPECT_TRUE(moved.succeeded()) << moved.err;
+  ASSERT_TRUE(until_it_is("job", job.pid()));
+  EXPECT_EQ(migrate(lab, job.pid(), "40"), "");
   EXPECT_EQ(lab.omctl(1, {"where", pid}).out, "node3\n");
   EXPECT_TRUE(job.wait_for_end(milliseconds(120'000)));
   EXPECT_TRUE(job.outcome().succeeded());

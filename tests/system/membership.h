@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/system/script.h"
+#include "tests/system/wait.h"
 
 namespace omig::test {
 
@@ -20,20 +21,17 @@ namespace omig::test {
 class Away {
  public:
   Away(Lab& lab, int home, int guest_of)
-      : directory_(fresh_directory("away")),
+      : lab_(lab),
+        home_(home),
+        directory_(fresh_directory("away")),
         child_({.words = lab.on_node(
                     home, {"bash", "-c", "until [ -e \"$0\" ]; do for i in {1..2000}; do :; done; done; echo well",
                            (directory_ / "end").string()})},
                directory_) {
-    const auto end = Clock::now() + std::chrono::seconds(30);
-    for (std::string comm; comm != "bash" && Clock::now() < end; poll(nullptr, 0, 5)) {
-      // `omctl lab exec` becomes the program; an exec away would bring it home.
-      std::ifstream file(fmt::format("/proc/{}/comm", child_.pid()));
-      std::getline(file, comm);
-    }
-    const Outcome moved = lab.omctl(home, {"migrate", pid(), std::to_string(guest_of)});
-    EXPECT_TRUE(moved.succeeded()) << moved.err;
+    until_it_is("bash", child_.pid());
+    goes_to(std::to_string(guest_of));
   }
+  void goes_to(const std::string& node) { EXPECT_EQ(migrate(lab_, child_.pid(), node, home_), "") << node; }
   std::string pid() { return std::to_string(child_.pid()); }
   void ends_well() {
     std::ofstream(directory_ / "end") << "now";
@@ -43,6 +41,8 @@ class Away {
   }
 
  private:
+  Lab& lab_;
+  int home_;
   fs::path directory_;
   Child child_;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "tests/system/fifos.h"
+#include "tests/system/wait.h"
 
 namespace omig::test {
 
@@ -240,10 +241,15 @@ bool is_alive(pid_t pid) {
   return end != std::string::npos && end + 2 < stat.size() && stat[end + 2] != 'Z' && stat[end + 2] != 'X';
 }
 
-std::string migrate(const Lab& lab, pid_t pid, const std::string& target) {
+bool until_it_is(const std::string& name, pid_t pid) {
+  const std::string file = fmt::format("/proc/{}/comm", pid);
+  return wait_until([&] { return read_file(file) == name + "\n"; }, milliseconds(30'000));
+}
+
+std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home) {
   auto end = Clock::now() + std::chrono::seconds(30);
   while (true) {
-    Outcome outcome = lab.omctl(1, {"migrate", std::to_string(pid), target});
+    Outcome outcome = lab.omctl(home, {"migrate", std::to_string(pid), target});
     if (outcome.succeeded()) return "";
     if (!is_alive(pid)) return "gone";
     std::string text = outcome.err.empty() ? outcome.describe() : outcome.err;

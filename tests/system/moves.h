@@ -53,7 +53,10 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
 
 // One move, retried while omctl says that the process is only busy. "" when done, "gone" when the process ended
 // meanwhile, else omctl's message.
-std::string migrate(const Lab& lab, pid_t pid, const std::string& target);
+std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home = 1);
+
+// Waits until `omctl lab exec` has become the program (an exec away would bring it home). Whether it has.
+bool until_it_is(const std::string& name, pid_t pid);
 
 bool is_alive(pid_t pid);  // and no zombie
 

@@ -99,7 +99,7 @@ TEST_F(Protect, WhatOnlyComputesGoesOnFromItsDeparture) {
   command.words = lab.on_node(1, {"python3", "-c", body});
   command.environment.push_back({"OMIG_JOB", "free,protect=3600"});
   program_ = std::make_unique<Child>(command, fresh_directory("run"));
-  ASSERT_TRUE(wait_until([&] { return read_file(fmt::format("/proc/{}/comm", program_->pid())) == "python3\n"; }));
+  ASSERT_TRUE(until_it_is("python3", program_->pid()));
   poll(nullptr, 0, 500);  // it has begun to compute
   const std::string id = std::to_string(program_->pid());
   ASSERT_EQ(migrate(lab, program_->pid(), "node2"), "");

@@ -17,15 +17,6 @@ std::string job_result(long number, long steps) {
   return outcome.out;
 }
 
-// `omctl lab exec` becomes the program that it was told to run; an exec away would bring it home.
-void wait_until_it_is(const std::string& name, pid_t pid) {
-  const auto end = Clock::now() + std::chrono::seconds(30);
-  for (std::string comm; comm != name && Clock::now() < end; poll(nullptr, 0, 5)) {
-    std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
-    std::getline(file, comm);
-  }
-}
-
 TEST(Settings, AnEmptiedNodeCanBeUnplugged) {
   constexpr long kSteps = 1'500'000'000;
   Lab lab(3);
@@ -40,10 +31,8 @@ TEST(Settings, AnEmptiedNodeCanBeUnplugged) {
     running.push_back(
         std::make_unique<Child>(Command{.words = lab.on_node(each.home, {job, std::to_string(running.size()), steps})},
                                 fresh_directory("job")));
-    const std::string pid = std::to_string(running.back()->pid());
-    wait_until_it_is("job", running.back()->pid());
-    const Outcome moved = lab.omctl(each.home, {"migrate", pid, std::to_string(each.guest_of)});
-    ASSERT_TRUE(moved.succeeded()) << moved.err;
+    until_it_is("job", running.back()->pid());
+    ASSERT_EQ(migrate(lab, running.back()->pid(), std::to_string(each.guest_of), each.home), "");
   }
   const Outcome brought = lab.omctl(2, {"bring"});
   EXPECT_EQ(brought.out, "2 brought home\n") << brought.err;
