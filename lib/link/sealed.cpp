@@ -166,6 +166,7 @@ struct SealedLink::State {
   std::mutex coming_back, sending, opening;
   std::condition_variable changed;
   std::atomic<u64> connection = 0;  // counts them
+  std::atomic<u64> heard = 0;       // the one by which the last record came
   std::atomic<u32> resuming = 0;    // another one is about to replace it
   std::atomic<bool> over = false;
 
@@ -204,11 +205,15 @@ void SealedLink::State::forget_acknowledged(u32 number) {
 }
 
 // The connection `than` is broken. True: there is another one.
+//
+// A reset of one by which nothing came is no word of the deputy's node about the deputy: that has given the connection
+// up because our answer did not reach it in time, and tries again.
 bool SealedLink::State::await_another(std::unique_lock<std::mutex>& lock, u64 than, bool was_reset) {
   const auto decided = [&] { return over || connection != than || (!keeps() && resuming == 0); };
   if (role == wire::Role::ear) {
     const std::chrono::seconds tries = patience;
-    changed.wait_for(lock, was_reset ? std::min(tries, kAfterReset) : tries + kKeepaliveTakes, decided);
+    changed.wait_for(lock, was_reset && heard == than ? std::min(tries, kAfterReset) : tries + kKeepaliveTakes,
+                     decided);
   } else {
     changed.wait(lock, decided);
   }
@@ -370,6 +375,7 @@ bool SealedLink::open_next() {
     return false;
   }
   ++s.opened;
+  s.heard = s.seen;
   s.acknowledged = head.received;
   s.taken = s.raw + sizeof head;
   s.plain = s.taken + head.bytes;

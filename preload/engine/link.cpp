@@ -149,6 +149,13 @@ bool lock_unless_over(const SlotBlock& b) {
   }
 }
 
+// Whether its close says RST and not FIN. A FIN means that the deputy has ended: one of an attempt that was given up,
+// which the network brings when it is there again, must not.
+void reset_at_close(int fd, bool on) {
+  const int linger[2] = {on ? 1 : 0, 0};
+  sys(__NR_setsockopt, fd, kSocketLevel, 13 /* SO_LINGER */, addr(linger), sizeof linger);
+}
+
 enum class Attempt { made, refused, failed };
 
 // Connects to the host again, tells how far we are, and hears how far the host is.
@@ -158,6 +165,7 @@ Attempt knock(SlotBlock& b, wire::Resumed* resumed) {
   unlock();
   if (made != 0) return Attempt::failed;
   const int fd = b.next_link_fd - 1;
+  reset_at_close(fd, true);
   const Peer peer = present_host();
   if (const long ret = connect_to(fd, peer, kReconnectSeconds); ret != 0)
     return ret == -ECONNREFUSED ? Attempt::refused : Attempt::failed;
@@ -173,6 +181,7 @@ Attempt knock(SlotBlock& b, wire::Resumed* resumed) {
   if (ret == -EPROTO || ret == -EBADMSG) return Attempt::refused;
   if (ret != 0) return Attempt::failed;
   set_timeout(fd, kReceiveTimeout, 0);
+  reset_at_close(fd, false);
   constexpr u64 kCloseOnExec = 02000000;
   return failed(sys(__NR_dup3, fd, b.link_fd - 1, kCloseOnExec)) ? Attempt::failed : Attempt::made;
 }

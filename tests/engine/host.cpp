@@ -226,14 +226,24 @@ bool Listener::let_back(const std::vector<const Link*>& links, bool lose_answer,
   return (*link)->trace().resume(std::move(word), resume);
 }
 
-bool Listener::turn_away(int ms) {
-  if (!readable(fd_, ms)) return false;
-  const Fd fd(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
+// Whoever comes back has said all it has to say: an end of ours is no reset. No descriptor: nobody came.
+Fd Listener::knock(int ms) {
+  if (!readable(fd_, ms)) return Fd();
+  Fd fd(accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC));
   wire::Hello hello;
   u8 rest[sizeof(wire::RecordHead) + sizeof(wire::Resume) + wire::kTagBytes];
-  // All of it is read: else the end would be a reset.
-  return read_exactly(fd.get(), &hello, sizeof hello, milliseconds(kPatienceMs)) && hello.role == wire::Role::resume &&
-         read_exactly(fd.get(), rest, sizeof rest, milliseconds(kPatienceMs));
+  if (!read_exactly(fd.get(), &hello, sizeof hello, milliseconds(kPatienceMs)) || hello.role != wire::Role::resume ||
+      !read_exactly(fd.get(), rest, sizeof rest, milliseconds(kPatienceMs)))
+    fd.reset();
+  return fd;
+}
+
+bool Listener::turn_away(int ms) { return knock(ms).valid(); }
+
+bool Listener::is_given_up(int ms) {
+  const Fd fd = knock(ms);
+  char byte;
+  return fd && readable(fd.get(), ms) && recv(fd.get(), &byte, 1, 0) < 0 && errno == ECONNRESET;
 }
 
 bool Listener::quiet(int ms) const { return !readable(fd_, ms); }

@@ -87,12 +87,14 @@ class Listener {
   // The next one who knocks wants a link of those back; `lose_answer`: and does not hear that it has it. False: nobody
   // came, or it is none of those, and was turned away.
   bool let_back(const std::vector<const Link*>& links, bool lose_answer = false, int ms = 20'000);
-  bool turn_away(int ms = 20'000);  // hears who comes back, and ends the connection
-  bool quiet(int ms) const;         // nobody knocks for so long
+  bool turn_away(int ms = 20'000);    // hears who comes back, and ends the connection
+  bool is_given_up(int ms = 20'000);  // hears who comes back, says nothing, and the connection is reset
+  bool quiet(int ms) const;           // nobody knocks for so long
   void close();
   u32 patience_s = 0;  // of those who depart to us
 
  private:
+  Fd knock(int ms);
   int fd_ = -1;
   u16 port_ = 0;
   u8 token_[wire::kTokenBytes];

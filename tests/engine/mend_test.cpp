@@ -3,6 +3,7 @@
 // reset whenever.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,6 +147,20 @@ TEST(Mend, AnEndWithoutAWordIsNoRefusal) {
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(away.listener.turn_away());
   ASSERT_TRUE(away.listener.let_back({&away.leader()}));
   EXPECT_EQ(away.leader().number(SYS_getpid), away.subject.pid());
+}
+
+// The network takes the host's answer and brings the deputy's end of that attempt much later, before its next attempt:
+// that must not look like the end of the deputy.
+TEST(Mend, AnAttemptThatIsGivenUpEndsByAReset) {
+  Away away(0, kPatience);
+  away.leader().reset_connection();
+  EXPECT_TRUE(away.listener.is_given_up());
+  ASSERT_TRUE(away.listener.let_back({&away.leader()}));
+  EXPECT_EQ(away.leader().number(SYS_getpid), away.subject.pid());
+  // And a link that was made again ends as any other.
+  kill(away.subject.pid(), SIGKILL);
+  char byte;
+  EXPECT_EQ(recv(away.leader().fd(), &byte, 1, 0), 0) << errno;
 }
 
 // A host that is no more, one that does not know the link, and patience that is over: the documented end.

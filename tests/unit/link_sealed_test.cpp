@@ -2,9 +2,13 @@
 // What the engine seals by BearSSL the host opens by OpenSSL, and the other way round; and nothing else is opened. The
 // engine's own source is compiled in.
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <cstring>
+#include <memory>
 #include <random>
 #include <thread>
 
@@ -197,6 +201,88 @@ TEST(SealedLink, CarriesMessagesAndEndsAtNonsense) {
       EXPECT_EQ(got, message);
     }
     deputy.join();
+  }
+}
+
+// A deputy of these tests' own: its end of a link's connection, over TCP.
+class Caller {
+ public:
+  // The connection, with its first record; `link`: the host's end.
+  Caller(const Fd& listener, const Ends& ends, const void* extra, u32 bytes, SealedLink* link)
+      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), seals_(ends.deputy) {
+    sockaddr_in address{};
+    socklen_t size = sizeof address;
+    getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size);
+    EXPECT_EQ(connect(fd_.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+    Fd theirs(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    say(extra, bytes, &ends.hello);
+    std::vector<u8> first;
+    *link = SealedLink::answer(theirs, ends.token, ends.hello, &first, milliseconds(5'000));
+  }
+  void say(const void* bytes, u32 count, const wire::Hello* hello = nullptr) {
+    std::vector<u8> record(static_cast<const u8*>(bytes), static_cast<const u8*>(bytes) + count);
+    record = with_room(record);
+    const wire::RecordHead head{count, 0};
+    engine::seal(seals_.out, head, record.data(), hello);
+    write_all(fd_.get(), &head, sizeof head);
+    write_all(fd_.get(), record.data(), record.size());
+  }
+  void continue_as(const Caller& link) { seals_ = link.seals_; }
+  void reset() {
+    const linger at_once{1, 0};
+    setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    fd_.reset();
+  }
+
+ private:
+  Fd fd_;
+  engine::Seals seals_;
+};
+
+// A deputy that got no answer on a new connection resets it, and comes again: that is not the reset by which its node
+// says that there is no deputy (which ends the ear's link after its patience, here a second).
+TEST(SealedLink, AConnectionThatTheDeputyGaveUpIsNotItsEnd) {
+  Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(listen(listener.get(), 8), 0);
+  for (const bool given_up : {true, false}) {
+    Ends ends(wire::Cipher::chacha20_poly1305);
+    ends.hello.role = wire::Role::ear;
+    ends.hello.patience_s = 1;
+    ends.hello.extra_bytes = 1;
+    SealedLink link;
+    Caller deputy(listener, ends, "e", 1, &link);
+    ASSERT_TRUE(link);
+    link.persist();
+    char byte = 0;
+    std::atomic<bool> heard = false;
+    std::thread host([&] { heard = link.receive(&byte, 1) && byte == 'w'; });
+    u32 attempt = 0;
+    std::unique_ptr<Caller> last;
+    const auto come_back = [&](bool tell) {
+      Ends again(wire::Cipher::chacha20_poly1305);
+      again.token = ends.token;
+      wire::Resume resume{};
+      resume.attempt = ++attempt;
+      std::copy_n(ends.hello.nonce, sizeof resume.link, resume.link);
+      again.hello.role = wire::Role::resume;
+      again.hello.extra_bytes = sizeof resume;
+      engine::begin_seals(again.deputy, again.token.data(), again.hello);
+      SealedLink word;
+      last = std::make_unique<Caller>(listener, again, &resume, sizeof resume, &word);
+      EXPECT_TRUE(word);
+      const bool back = link.trace().resume(std::move(word), resume);
+      if (back && tell) last->continue_as(deputy), last->say("w", 1);
+      return back;
+    };
+    deputy.reset();
+    if (given_up) {
+      EXPECT_TRUE(come_back(false));
+      last->reset();
+    }
+    poll(nullptr, 0, 2'500);
+    EXPECT_EQ(come_back(true), given_up);
+    host.join();
+    EXPECT_EQ(heard, given_up);
   }
 }
 
