@@ -21,9 +21,17 @@ namespace {
 constexpr int kUrgentNice = -10;
 constexpr int kInherit = -100;  // not a priority: leave it
 
+[[noreturn]] void fail(int report) {
+  const int code = errno;
+  [[maybe_unused]] const ssize_t put = write(report, &code, sizeof(code));
+  _exit(127);
+}
+
 // Between fork and exec: only system calls. Failure is reported through `report`, which exec closes.
 [[noreturn]] void become(char* const* argv, char* const* envp, const char* log_path, std::span<int> passed, int output,
-                         int report, int nice) {
+                         int report, int nice, std::span<const Fd> joined) {
+  for (const Fd& group : joined)
+    if (write(group.get(), "0", 1) != 1) fail(report);
   if (nice >= -20) setpriority(PRIO_PROCESS, 0, nice);
   sigset_t none;
   sigemptyset(&none);
@@ -47,9 +55,7 @@ constexpr int kInherit = -100;  // not a priority: leave it
   }
   close_range(static_cast<unsigned>(next), ~0u, CLOSE_RANGE_CLOEXEC);
   execve(argv[0], argv, envp);
-  const int code = errno;
-  [[maybe_unused]] const ssize_t put = write(report, &code, sizeof(code));
-  _exit(127);
+  fail(report);
 }
 
 }  // namespace
@@ -68,7 +74,7 @@ Children::Children(asio::io_context& io, std::string state_dir)
 }
 
 Children::Started Children::start(const std::vector<std::string>& arguments, std::span<const int> passed, int output,
-                                  bool urgent) {
+                                  bool urgent, std::span<const Fd> joined) {
   std::vector<char*> argv;
   for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
@@ -86,7 +92,7 @@ Children::Started Children::start(const std::vector<std::string>& arguments, std
   const pid_t pid = fork();
   if (pid == 0)
     become(argv.data(), envp.data(), log_path.c_str(), descriptors, output, report[1],
-           urgent ? kInherit : ordinary_nice_);
+           urgent ? kInherit : ordinary_nice_, joined);
   const int fork_code = errno;
   close(report[1]);
   const Fd status(report[0]);

@@ -30,7 +30,9 @@ class Children {
   // `passed` become descriptors 3, 4, ... of the child, `output` (if >= 0) its stdout. None is closed here.
   // `urgent`: it keeps homed's own priority (a mover, which holds a program frozen on a busy node); else it gets the
   // one homed was started with, which a guest inherits.
-  Started start(const std::vector<std::string>& argv, std::span<const int> passed, int output, bool urgent);
+  // `joined`: cgroup.procs of the cgroups that it begins in.
+  Started start(const std::vector<std::string>& argv, std::span<const int> passed, int output, bool urgent,
+                std::span<const Fd> joined = {});
   // Starts it and returns all it wrote to stdout; nothing if it could not be started (reason in *error). It is killed
   // at the timeout.
   awaitable<std::optional<std::string>> output_of(const std::vector<std::string>& argv, std::span<const int> passed,

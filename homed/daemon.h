@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "homed/children.h"
+#include "homed/guest_group.h"
 #include "homed/guest_limits.h"
 #include "homed/history.h"
 #include "homed/log.h"
@@ -60,6 +61,7 @@ struct Daemon {
         children(io, config.state_dir),
         processes(config.state_dir, geteuid()),
         visitors(io, config.state_dir),
+        groups(config.state_dir),
         history(io) {}
 
   asio::io_context& io;
@@ -70,6 +72,7 @@ struct Daemon {
   Children children;
   Processes processes;
   Visitors visitors;
+  GuestGroups groups;
   History history;
   cluster::Window window;
   cluster::LoadAverage average;

@@ -13,6 +13,7 @@ namespace {
 
 constexpr u32 kMostLeaving = 2;       // at a time, or all would take as long as all together
 constexpr i64 kSustained_ms = 3'000;  // a burst of the owner's sends nobody away
+constexpr u64 kBesides = 64u << 20;   // of memory, what a visit may have besides its guests'; and how far a wall moves
 constexpr double kAllClear = 0.8;     // of the limit, until guests may come again
 
 // Percent of the CPUs that are used, and not by guests.
@@ -52,6 +53,40 @@ std::optional<std::string> limit_reached(const Daemon& d, const std::string& hom
   return std::nullopt;
 }
 
+Hold hold_of(const Limits& limits, size_t guests) {
+  Hold hold;
+  if (limits.guest_mb != 0) hold.bytes = (u64{limits.guest_mb} << 20) * (guests + 1) + kBesides;
+  hold.cpu_percent = static_cast<u32>(limits.guest_cpu * guests);
+  return hold;
+}
+
+// Whoever is at the wall cannot be stopped and sent home before it has what it waits for: while a guest is on its way
+// the wall moves a little with every look.
+void Warden::hold_guests() {
+  const Limits& limits = d_.settings.limits;
+  if (limits.guest_mb == 0 && limits.guest_cpu == 0 && held_.empty()) return;
+  struct Visit {
+    size_t guests = 0;
+    pid_t guest = 0;
+    bool moving = false;
+  };
+  std::map<pid_t, Visit> visits;
+  for (const auto& [key, v] : d_.visitors.all()) {
+    Visit& visit = visits[v.host_pid];
+    ++visit.guests;
+    visit.guest = v.local_pid;
+    visit.moving |= d_.moving.contains(key);
+  }
+  std::erase_if(held_, [&](const auto& item) { return !visits.contains(item.first); });
+  for (const auto& [host, visit] : visits) {
+    Hold hold = hold_of(limits, visit.guests);
+    const auto before = held_.find(host);
+    if (visit.moving && before != held_.end() && hold.bytes != 0) hold.bytes = before->second.bytes + kBesides;
+    if (before != held_.end() && before->second == hold) continue;
+    if (d_.groups.hold(visit.guest, hold)) held_[host] = hold;
+  }
+}
+
 void Warden::watch_owner() {
   const u32 limit = d_.settings.limits.owner_load;
   if (limit == 0) {
@@ -73,11 +108,14 @@ void Warden::watch_owner() {
 
 void Warden::review() {
   watch_owner();
+  hold_guests();
   const Limits& limits = d_.settings.limits;
   for (const auto& [key, v] : d_.visitors.all()) {
     if (leaving_ >= kMostLeaving) return;
-    const bool too_large = limits.guest_mb != 0 && v.rss_bytes >> 20 >= limits.guest_mb;
-    if ((!too_large && !d_.owner_needs_it) || d_.moving.contains(key) || v.barred_until_ms > now_ms()) continue;
+    const bool stands_still = limits.guest_mb != 0 && d_.groups.at_wall(v.local_pid);
+    const bool too_large = stands_still || (limits.guest_mb != 0 && v.rss_bytes >> 20 >= limits.guest_mb);
+    if ((!too_large && !d_.owner_needs_it) || d_.moving.contains(key)) continue;
+    if (v.barred_until_ms > now_ms() && !stands_still) continue;
     ++leaving_;
     spawn(d_, "sending home by a limit",
           send_home(key, too_large ? fmt::format("it has {} MiB, {} are allowed here (guest_mb)", v.rss_bytes >> 20,

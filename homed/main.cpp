@@ -238,6 +238,7 @@ awaitable<void> keep_watch(Daemon& d, Moves& moves, Peers& peers, Members& membe
     if (const i64 now = now_ms(); now >= swept_ms + kSweepEvery_ms) {
       swept_ms = now;
       sweep_ledger(d.config.state_dir);
+      d.groups.sweep();
       keep_newest(d.config.state_dir + "/file-hashes", kMostHashes, ~0ull);
       for (const auto& [pid, p] : d.processes.all()) {
         if (p.where != Where::away) continue;

@@ -23,41 +23,6 @@ std::optional<double> number_in(std::string_view text) {
   return value;
 }
 
-// Where a cgroup v1 controller, or v2 (controller empty), is mounted.
-std::string cgroup_mount(const std::string& root, const std::string& controller) {
-  std::istringstream lines(read_text_file(root + "/proc/self/mounts").value_or(""));
-  std::string device, path, type, options, rest;
-  while (lines >> device >> path >> type >> options && std::getline(lines, rest)) {
-    if (controller.empty() && type == "cgroup2") return path;
-    if (!controller.empty() && type == "cgroup" &&
-        ("," + options + ",").find("," + controller + ",") != std::string::npos)
-      return path;
-  }
-  return "";
-}
-
-// The folders of our cgroup and its ancestors, innermost first, as far as our mount shows them.
-std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller) {
-  std::vector<std::string> folders;
-  const std::string mount = cgroup_mount(root, controller);
-  if (mount.empty()) return folders;
-  std::istringstream lines(read_text_file(root + "/proc/self/cgroup").value_or(""));
-  std::string line;
-  while (std::getline(lines, line)) {
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first + 1);
-    if (second == std::string::npos) continue;
-    const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
-    const bool ours = controller.empty() ? names == ",," : names.find("," + controller + ",") != std::string::npos;
-    if (!ours) continue;
-    for (std::string path = line.substr(second + 1);; path = path.substr(0, path.rfind('/'))) {
-      folders.push_back(root + mount + (path == "/" ? "" : path));
-      if (path.empty() || path == "/") return folders;
-    }
-  }
-  return folders;
-}
-
 // How many CPUs a list like "0-3,8" names; nothing: none.
 std::optional<double> count_list(const std::optional<std::string>& list) {
   std::istringstream parts(list.value_or(""));
@@ -106,6 +71,40 @@ u64 refaults_in(const std::string& path, const std::string& prefix) {
 }
 
 }  // namespace
+
+std::string cgroup_mount(const std::string& root, const std::string& controller) {
+  std::istringstream lines(read_text_file(root + "/proc/self/mounts").value_or(""));
+  std::string device, path, type, options, rest;
+  while (lines >> device >> path >> type >> options && std::getline(lines, rest)) {
+    if (controller.empty() && type == "cgroup2") return path;
+    if (!controller.empty() && type == "cgroup" &&
+        ("," + options + ",").find("," + controller + ",") != std::string::npos)
+      return path;
+  }
+  return "";
+}
+
+std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller,
+                                        const std::string& process) {
+  std::vector<std::string> folders;
+  const std::string mount = cgroup_mount(root, controller);
+  if (mount.empty()) return folders;
+  std::istringstream lines(read_text_file(root + "/proc/" + process + "/cgroup").value_or(""));
+  std::string line;
+  while (std::getline(lines, line)) {
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
+    const bool ours = controller.empty() ? names == ",," : names.find("," + controller + ",") != std::string::npos;
+    if (!ours) continue;
+    for (std::string path = line.substr(second + 1);; path = path.substr(0, path.rfind('/'))) {
+      folders.push_back(root + mount + (path == "/" ? "" : path));
+      if (path.empty() || path == "/") return folders;
+    }
+  }
+  return folders;
+}
 
 std::optional<double> number_in_file(const std::string& path) {
   const auto text = read_text_file(path);

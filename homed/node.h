@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "lib/base/types.h"
 
@@ -20,6 +21,12 @@ struct QuotaFolder {
   double cpus;
 };
 QuotaFolder quota_folder(const std::string& root = "");
+// Where a cgroup v1 controller, or v2 (controller empty), is mounted; empty: nowhere.
+std::string cgroup_mount(const std::string& root, const std::string& controller);
+// The folders of a process' cgroup there ("self": of ours) and its ancestors, innermost first, as far as our mount
+// shows them.
+std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller,
+                                        const std::string& process = "self");
 // A file that begins with a number; the number behind a name at the begin of a line ("usage_usec 17").
 std::optional<double> number_in_file(const std::string& path);
 std::optional<double> number_in_stat(const std::string& path, const std::string& name);

@@ -385,16 +385,33 @@ void Peers::receive_guest(tcp::socket& socket, const Expected& guest) {
   error_code ignored;
   const Fd passed(socket.release(ignored));  // no longer watched by Asio; ours to close once the host has its copy
   const Fd ticket = secret_file(guest.ticket.to_json().dump());
-  const int descriptors[] = {passed.get(), ticket.get()};
-  const auto child =
-      d_.children.start({find_binary("omig-host"), "arrive", "--fd", "3", "--ticket-fd", "4", "--state-dir",
-                         d_.config.state_dir, "--address", d_.config.listen.address_text(), "--node", d_.config.name,
-                         "--request", guest.request.dump(-1, ' ', false, Json::error_handler_t::replace)},
-                        descriptors, -1, false);
-  if (child.pid < 0) {
-    log("guest {} of {} not received: {}", key.pid, key.home, child.error);
-    return;
+  const auto not_received = [&](const std::string& why) {
+    log("guest {} of {} not received: {}", key.pid, key.home, why);
+  };
+  std::string wrong;
+  const auto room = d_.groups.make(hold_of(d_.settings.limits, 1), &wrong);
+  if (!room) return not_received(wrong);
+  std::vector<int> descriptors{passed.get(), ticket.get()};
+  std::vector<std::string> words{find_binary("omig-host"),
+                                 "arrive",
+                                 "--fd",
+                                 "3",
+                                 "--ticket-fd",
+                                 "4",
+                                 "--state-dir",
+                                 d_.config.state_dir,
+                                 "--address",
+                                 d_.config.listen.address_text(),
+                                 "--node",
+                                 d_.config.name,
+                                 "--request",
+                                 guest.request.dump(-1, ' ', false, Json::error_handler_t::replace)};
+  for (const Fd& group : room->guests) {
+    words.insert(words.end(), {"--group-fd", std::to_string(3 + descriptors.size())});
+    descriptors.push_back(group.get());
   }
+  const auto child = d_.children.start(words, descriptors, -1, false, room->host);
+  if (child.pid < 0) return not_received(child.error);
   d_.visitors.host_started(key, child.pid, now_ms());
   log("receiving {} of {}: omig-host {}", key.pid, key.home, child.pid);
 }

@@ -80,7 +80,7 @@ std::string take(const Json& json, Settings& settings) {
     } else {
       return "no setting " + name +
              ": there are block, stay, lstay, quiet, speed, gateways, patience, decay, guests, guests_per_home, "
-             "guests_per_user, guest_mb, owner_load";
+             "guests_per_user, guest_mb, guest_cpu, owner_load";
     }
   }
   return "";
@@ -134,6 +134,11 @@ Json change_settings(Daemon& d, const Json& request, uid_t asker) {
   Json values = request;
   values.erase("op");
   if (const std::string wrong = take(values, wanted); !wrong.empty()) return refusal(wrong, "invalid");
+  // guest_mb does without: who has too much is sent home. This needs the kernel.
+  const u32 cpu = wanted.limits.guest_cpu;
+  if (const std::string why = d.groups.why_not({.cpu_percent = cpu});
+      cpu != d.settings.limits.guest_cpu && !why.empty())
+    return refusal("guest_cpu: " + why);
   if (const std::string wrong = keep_settings(d, wanted); !wrong.empty()) return refusal(wrong);
   log("settings {}", to_json(d.settings).dump());
   return answer_settings(d);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 #include <utility>
 
@@ -25,12 +26,21 @@ double machine_used_ms(const std::string& root) {
   return (user + nice + system + irq + softirq) * kTick_ms;
 }
 
+// Of the cgroup and those below it, where guests may be.
+std::string all_processes(const std::string& folder) {
+  std::string pids = read_text_file(folder + "/cgroup.procs").value_or("");
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, gone))
+    if (entry.is_directory(gone)) pids += all_processes(entry.path());
+  return pids;
+}
+
 }  // namespace
 
 double Utilisation::processes_used_ms(const std::string& folder) {
   std::map<pid_t, double> now;
   double sum = 0;
-  std::istringstream pids(read_text_file(folder + "/cgroup.procs").value_or(""));
+  std::istringstream pids(all_processes(folder));
   for (pid_t pid = 0; pids >> pid;) {
     const auto text = read_text_file(root_ + "/proc/" + std::to_string(pid) + "/stat");
     const auto stat = text ? parse_stat(*text) : std::nullopt;

@@ -172,8 +172,10 @@ class Arriving {
     };
     if (!state) throw cannot_write();
     drop_root();
+    for (const Fd& group : options_.groups) request.groups.push_back(group.get());
     Cell cell;
     cell.create(request);
+    options_.groups.clear();
     visit_ = std::make_unique<Visit>(visit, std::move(cell), head_);
     give_up_calls();
     restore_ = std::make_unique<Restore>(visit_->cell(), head_);

@@ -9,8 +9,9 @@
 namespace omig::host {
 
 struct ArriveOptions {
-  Fd socket;      // to the source, which has shown the ticket's name
-  Ticket ticket;  // given to it by this node's homed
+  Fd socket;               // to the source, which has shown the ticket's name
+  Ticket ticket;           // given to it by this node's homed
+  std::vector<Fd> groups;  // cgroup.procs of the cgroups for guests
   std::string state_dir, node;
   std::array<u8, 4> address{};
   nlohmann::json request;  // as its homed asked

@@ -42,6 +42,8 @@ void write_proc(const char* path, const std::string& text) {
 [[noreturn]] void be_helper(const CellRequest& request, int helper, int init, int go, int engine,
                             const std::string& stub) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (const int group : request.groups)
+    if (write(group, "0", 1) != 1) helper_fails("entering the guests' cgroup");
   for (int number = 1; number < NSIG; ++number)
     signal(number, SIG_DFL);  // ignored ones survive exec: they would be the guest's
   sigset_t none;

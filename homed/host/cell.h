@@ -16,6 +16,7 @@ namespace omig::host {
 struct CellRequest {
   pid_t pid = 0;              // wanted inside
   std::string clock_offsets;  // for /proc/self/timens_offsets, may be empty
+  std::vector<int> groups;    // cgroup.procs of the cgroups in which all that lives in the cell begins
   std::vector<int> files;     // descriptors to hand on as kCellFiles + i; -1: hole
 };
 

@@ -60,6 +60,8 @@ int main(int argc, char** argv) {
   CLI::App* come = app.add_subcommand("arrive", "a process arrives from another node");
   come->add_option("--fd", fd, "the connection from the source")->required();
   come->add_option("--ticket-fd", ticket_fd, "where its ticket can be read")->required();
+  std::vector<int> groups;
+  come->add_option("--group-fd", groups, "a cgroup.procs: the guests' cgroup");
   come->add_option("--state-dir", arrive.state_dir)->required();
   come->add_option("--address", address, "where deputies reach this node")->required();
   come->add_option("--node", arrive.node, "this node's name")->required();
@@ -91,6 +93,7 @@ int main(int argc, char** argv) {
   }
   arrive.address = endpoint->address;
   arrive.socket.reset(fd);
+  for (const int group : groups) arrive.groups.emplace_back(group);
   arrive.ticket = *ticket;
   const int status = omig::host::arrive(std::move(arrive));
   fflush(nullptr);

@@ -3,11 +3,14 @@
 #include "homed/node.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
+#include "homed/guest_group.h"
 #include "homed/speed.h"
 #include "homed/utilisation.h"
 
@@ -181,6 +184,106 @@ TEST(Speed, SlowerKernelsMakeASlowerCpu) {
   const double speed = speed_of(here);
   EXPECT_NEAR(speed_of({here.integer_s * 2, here.float_s * 2, here.memory_s * 2}), speed / 2, speed * 0.05);
   EXPECT_LT(speed_of({here.integer_s, here.float_s, here.memory_s * 2}), speed);
+}
+
+// ---- the cgroups of visits (homed/guest_group.h)
+
+class PlantedGroups : public PlantedNode {
+ protected:
+  PlantedGroups() : name_("/omig-guests-" + std::to_string(getpid())) { plant("/state/file", ""); }
+  std::string text_of(const std::string& path) const {
+    std::ostringstream text;
+    text << std::ifstream(root_ + path).rdbuf();
+    return text.str();
+  }
+  GuestGroups groups() const { return GuestGroups(root_ + "/state", root_); }
+  const std::string name_;  // of the folder in which the visits' are
+};
+
+TEST_F(PlantedGroups, WithoutALimitThereIsNone) {
+  plant("/proc/self/mounts", "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n");
+  plant("/proc/self/cgroup", "4:memory:/x\n");
+  plant("/sys/fs/cgroup/memory/x/cgroup.procs", "");
+  std::string error;
+  const auto room = groups().make({}, &error);
+  ASSERT_TRUE(room) << error;
+  EXPECT_TRUE(room->host.empty() && room->guests.empty());
+  EXPECT_FALSE(fs::exists(root_ + "/sys/fs/cgroup/memory/x" + name_));
+}
+
+TEST_F(PlantedGroups, V1WaitsAtTheWall) {
+  plant("/proc/self/mounts",
+        "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n");
+  plant("/proc/self/cgroup", "4:memory:/x\n5:cpu:/\n");
+  plant("/sys/fs/cgroup/memory/x/cgroup.procs", "");
+  plant("/sys/fs/cgroup/cpu/cgroup.procs", "");
+  GuestGroups all = groups();
+  EXPECT_EQ(all.why_not({1, 1}), "");
+  std::string error;
+  const auto room = all.make({192u << 20, 150}, &error);
+  ASSERT_TRUE(room) << error;
+  EXPECT_EQ(room->host.size(), 2u);
+  EXPECT_EQ(room->guests.size(), 2u);
+  const std::string visit = name_ + "/visit-1", memory = "/sys/fs/cgroup/memory/x" + visit + "/guests";
+  EXPECT_EQ(text_of(memory + "/memory.limit_in_bytes"), std::to_string(192u << 20));
+  EXPECT_EQ(text_of(memory + "/memory.oom_control"), "1");
+  EXPECT_EQ(text_of(memory + "/memory.swappiness"), "0");
+  EXPECT_EQ(text_of("/sys/fs/cgroup/cpu" + visit + "/cpu.cfs_quota_us"), "30000");  // of 20 ms
+  EXPECT_NE(text_of("/state/guest-groups").find("/memory/x" + name_), std::string::npos);
+  // Another homed, another limit: the guest says where it is.
+  plant("/proc/77/cgroup", "4:memory:/x" + visit + "/guests\n5:cpu:" + visit + "/guests\n");
+  EXPECT_TRUE(groups().hold(77, {0, 50}));
+  EXPECT_EQ(text_of(memory + "/memory.limit_in_bytes"), "-1");
+  EXPECT_EQ(text_of("/sys/fs/cgroup/cpu" + visit + "/cpu.cfs_quota_us"), "10000");
+  EXPECT_FALSE(all.at_wall(77));
+  plant(memory + "/memory.oom_control", "oom_kill_disable 1\nunder_oom 1\noom_kill 0\n");
+  EXPECT_TRUE(all.at_wall(77));
+  plant("/proc/78/cgroup", "4:memory:/x\n5:cpu:/\n");
+  EXPECT_FALSE(all.hold(78, {1, 1}));
+  EXPECT_FALSE(all.at_wall(78));
+}
+
+TEST_F(PlantedGroups, V2GoesUpToWhoMayHaveChildrenButNeverPastALimit) {
+  plant_v2("/jobs/mine");
+  const std::string jobs = "/sys/fs/cgroup/jobs";
+  plant(jobs + "/mine/cgroup.controllers", "cpu memory\n");
+  fs::create_directories(root_ + jobs + "/mine/cgroup.subtree_control");  // the kernel refuses: processes are in it
+  plant(jobs + "/cgroup.controllers", "cpu memory\n");
+  plant(jobs + "/cgroup.subtree_control", "memory\n");
+  GuestGroups all = groups();
+  EXPECT_EQ(all.why_not({1, 0}), "");
+  plant(jobs + "/mine/memory.max", "1000000\n");
+  EXPECT_NE(all.why_not({1, 0}), "");
+  plant(jobs + "/mine/memory.max", "max\n");
+  for (const std::string& folder : {name_, name_ + "/visit-1"}) {
+    plant(jobs + folder + "/cgroup.controllers", "memory\n");
+    plant(jobs + folder + "/cgroup.subtree_control", "memory\n");
+  }
+  std::string error;
+  const auto room = all.make({192u << 20, 0}, &error);
+  ASSERT_TRUE(room) << error;
+  const std::string guests = jobs + name_ + "/visit-1/guests";
+  EXPECT_EQ(text_of(guests + "/memory.high"), std::to_string(192u << 20));
+  EXPECT_EQ(text_of(guests + "/memory.swap.max"), "0");
+  plant("/proc/77/cgroup", "0::/jobs" + name_ + "/visit-1/guests\n");
+  plant(guests + "/memory.current", "201326591\n");
+  EXPECT_FALSE(all.at_wall(77));
+  plant(guests + "/memory.current", "201326592\n");
+  EXPECT_TRUE(all.at_wall(77));
+  EXPECT_TRUE(all.hold(77, {256u << 20, 0}));
+  EXPECT_FALSE(all.at_wall(77));
+}
+
+TEST_F(PlantedGroups, WhereThereAreNoneTheReasonIsSaid) {
+  plant("/proc/self/mounts", "cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n");
+  plant("/proc/self/cgroup", "0::/\n");
+  plant("/sys/fs/cgroup/unified/cgroup.controllers", "\n");
+  EXPECT_EQ(groups().why_not({0, 30}),
+            "homed can make no cgroup with the cpu controller in " + root_ + "/sys/fs/cgroup/unified");
+  std::string error;
+  const auto room = groups().make({1, 0}, &error);
+  ASSERT_TRUE(room) << error;
+  EXPECT_TRUE(room->guests.empty());
 }
 
 }  // namespace

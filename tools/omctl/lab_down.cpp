@@ -31,20 +31,22 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kEndLimit{15};
 
+// The folder, if it exists, and all below it.
+void add_tree(const fs::path& top, std::vector<fs::path>& found) {
+  std::error_code gone;
+  if (!fs::is_directory(top, gone)) return;
+  found.push_back(top);
+  for (auto at = fs::recursive_directory_iterator(top, gone); at != fs::recursive_directory_iterator();
+       at.increment(gone)) {
+    if (gone) break;
+    if (at->is_directory(gone)) found.push_back(at->path());
+  }
+}
+
 // The lab's cgroups that exist, children before their parents.
 std::vector<fs::path> lab_cgroups(const fs::path& dir) {
   std::vector<fs::path> found;
-  for (const fs::path& root : all_cgroup_roots()) {
-    std::error_code gone;
-    fs::path top = root / cgroup_name(dir);
-    if (!fs::is_directory(top, gone)) continue;
-    found.push_back(top);
-    for (auto at = fs::recursive_directory_iterator(top, gone); at != fs::recursive_directory_iterator();
-         at.increment(gone)) {
-      if (gone) break;
-      if (at->is_directory(gone)) found.push_back(at->path());
-    }
-  }
+  for (const fs::path& root : all_cgroup_roots()) add_tree(root / cgroup_name(dir), found);
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());
   std::reverse(found.begin(), found.end());  // a path sorts before what lies below it
@@ -126,10 +128,25 @@ std::vector<std::string> end_processes(const fs::path& dir) {
   return complaints;
 }
 
+// What the nodes' homeds have made for their guests (homed/guest_group.h): BASE/VISIT/{host,guests}.
+// Children before their parents.
+std::vector<fs::path> guest_groups(const fs::path& dir) {
+  std::vector<fs::path> found;
+  for (int id = 1; id <= kMaxNodes; ++id) {
+    std::istringstream lines(read_text(dir / fmt::format("node{}", id) / "guest-groups"));
+    for (std::string base; std::getline(lines, base);)
+      if (base.find("/omig-guests-") != std::string::npos) add_tree(base, found);
+  }
+  std::reverse(found.begin(), found.end());
+  return found;
+}
+
 // A directory of an ended process may stay busy until the kernel is done with its death.
 void remove_cgroups(const fs::path& dir, std::vector<std::string>& complaints) {
   auto limit = Clock::now() + std::chrono::seconds(5);
-  for (const fs::path& cgroup : lab_cgroups(dir)) {
+  std::vector<fs::path> all = guest_groups(dir);
+  for (const fs::path& cgroup : lab_cgroups(dir)) all.push_back(cgroup);
+  for (const fs::path& cgroup : all) {
     while (rmdir(cgroup.c_str()) != 0 && errno != ENOENT) {
       if (errno != EBUSY || Clock::now() > limit) {
         complaints.push_back(fmt::format("cannot remove the cgroup {}: {}", cgroup.string(), std::strerror(errno)));
