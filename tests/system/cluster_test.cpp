@@ -206,8 +206,10 @@ TEST(Cluster, ARevokedNodeIsOutAtOnce) {
 TEST(Cluster, WhatARevokedNodeDoesNotGiveBackIsEnded) {
   Lab lab(3);
   if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
-  Child kept({.words = lab.on_node(1, {"python3", "-c", "while True: pass"})}, fresh_directory("kept"));
-  ASSERT_TRUE(until_it_is("python3", kept.pid()));
+  const fs::path directory = fresh_directory("kept");
+  const std::string body = "import sys\nopen(sys.argv[1] + '/begun', 'w').close()\nwhile True: pass";
+  Child kept({.words = lab.on_node(1, {"python3", "-c", body, directory})}, directory);
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "begun"));
   ASSERT_EQ(migrate(lab, kept.pid(), "node3"), "");
   wait_until([&] { return lab.hosts(3).size() <= 1; });  // of an attempt that was begun anew
   const std::vector<pid_t> hosts = lab.hosts(3);

@@ -41,7 +41,8 @@ std::vector<fs::path> visits(const fs::path& base) {
 // A gigabyte as fast as the kernel gives it, once the file is there.
 constexpr const char* kGrow = R"py(
 import os, sys
-while not os.path.exists(sys.argv[1]): sum(range(1000))
+open(sys.argv[1] + "/begun", "w").close()
+while not os.path.exists(sys.argv[1] + "/grow"): sum(range(1000))
 all = [b"x" * (8 << 20) for _ in range(128)]
 print(sum(len(each) for each in all) >> 20)
 )py";
@@ -50,8 +51,8 @@ TEST(GuestGroups, WhoAllocatesWithoutEndIsSentHome) {
   Lab lab(2);
   ASSERT_TRUE(lab.omctl(2, {"set", "guest_mb", "64"}).succeeded());
   const fs::path directory = fresh_directory("grows");
-  Child grows({.words = lab.on_node(1, {"python3", "-c", kGrow, directory / "grow"})}, directory);
-  ASSERT_TRUE(until_it_is("python3", grows.pid()));
+  Child grows({.words = lab.on_node(1, {"python3", "-c", kGrow, directory})}, directory);
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "begun"));
   ASSERT_EQ(migrate(lab, grows.pid(), "node2"), "");
   const bool v2 = !guest_groups(lab, 2, "memory.current").empty();
   const fs::path base = guest_groups(lab, 2, v2 ? "memory.current" : "memory.usage_in_bytes");
@@ -95,11 +96,12 @@ TEST_P(CpuOfAGuest, IsAsAllowed) {
   Lab lab(2);
   const Outcome set = lab.omctl(2, {"set", "guest_cpu", "30"});
   if (!set.succeeded()) GTEST_SKIP() << set.err;
-  const std::string body = std::string(GetParam()) == "computes" ? "while True: pass"
-                                                                 : "import os\n"
-                                                                   "while True: os.stat('/')";
-  Child guest({.words = lab.on_node(1, {"python3", "-c", body})}, fresh_directory("guest"));
-  ASSERT_TRUE(until_it_is("python3", guest.pid()));
+  const bool computes = std::string(GetParam()) == "computes";
+  const std::string body = "import os, sys\nopen(sys.argv[1] + '/begun', 'w').close()\nwhile True: ";
+  const fs::path directory = fresh_directory("guest");
+  Child guest({.words = lab.on_node(1, {"python3", "-c", body + (computes ? "pass" : "os.stat('/')"), directory})},
+              directory);
+  ASSERT_NO_FATAL_FAILURE(until_there(directory / "begun"));
   ASSERT_EQ(migrate(lab, guest.pid(), "node2"), "");
   const fs::path base = guest_groups(lab, 2, "cpu.stat");
   // The folders of an attempt that was begun anew go.

@@ -91,16 +91,17 @@ class Protect : public testing::Test {
 TEST_F(Protect, WhatOnlyComputesGoesOnFromItsDeparture) {
   directory_ = fresh_directory("protect");
   const std::string body =
-      "import hashlib\nh = b''\nfor i in range(6000000): h = hashlib.sha256(h + b'%d' % i).digest()\n"
+      "import hashlib\nopen('begun', 'w').close()\nh = b''\nfor i in range(6000000): h = hashlib.sha256(h + b'%d' % "
+      "i).digest()\n"
       "print(h.hex())\n";
   const Command plain{.words = {"python3", "-c", body}, .directory = directory_};
   const Outcome want = run(plain);
+  fs::remove(directory_ / "begun");
   Command command = plain;
   command.words = lab.on_node(1, {"python3", "-c", body});
   command.environment.push_back({"OMIG_JOB", "free,protect=3600"});
   program_ = std::make_unique<Child>(command, fresh_directory("run"));
-  ASSERT_TRUE(until_it_is("python3", program_->pid()));
-  poll(nullptr, 0, 500);  // it has begun to compute
+  ASSERT_TRUE(wait_until([&] { return fs::exists(directory_ / "begun"); }));
   const std::string id = std::to_string(program_->pid());
   ASSERT_EQ(migrate(lab, program_->pid(), "node2"), "");
   poll(nullptr, 0, 300);
