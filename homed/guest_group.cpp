@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -80,28 +81,28 @@ GuestGroups::GuestGroups(std::string state_dir, std::string root)
 
 std::vector<GuestGroups::Hierarchy> GuestGroups::hierarchies(const Hold& hold, std::string* why_not) const {
   std::vector<Hierarchy> found;
-  const auto for_controller = [&](const char* controller, bool Hierarchy::*which) {
+  // Returns why there is none; empty: there is.
+  const auto find = [&](const char* controller, bool Hierarchy::*which) -> std::string {
     if (const auto v1 = cgroup_folders(root_, controller); !v1.empty()) {
-      if (access(v1.front().c_str(), W_OK) == 0)
-        found.push_back({v1.front()}), found.back().*which = true;
-      else
-        *why_not = fmt::format("homed may not make cgroups in {}", v1.front());
-      return;
+      if (access(v1.front().c_str(), W_OK) != 0) return fmt::format("homed may not make cgroups in {}", v1.front());
+      found.push_back({v1.front()});
+      found.back().*which = true;
+      return "";
     }
-    *why_not = fmt::format("no cgroups with the {} controller here", controller);
+    std::string reason = fmt::format("no cgroups with the {} controller here", controller);
     for (const std::string& folder : cgroup_folders(root_, "")) {
       if (grants(folder, controller) && access(folder.c_str(), W_OK) == 0) {
         if (found.empty() || found.back().parent != folder) found.push_back({folder, true});
         found.back().*which = true;
-        why_not->clear();
-        return;
+        return "";
       }
-      *why_not = fmt::format("homed can make no cgroup with the {} controller in {}", controller, folder);
-      if (limited(folder)) return;  // further up its guests would escape that
+      reason = fmt::format("homed can make no cgroup with the {} controller in {}", controller, folder);
+      if (limited(folder)) break;  // further up its guests would escape that
     }
+    return reason;
   };
-  if (hold.bytes != 0) for_controller("memory", &Hierarchy::memory);
-  if (hold.cpu_percent != 0 && why_not->empty()) for_controller("cpu", &Hierarchy::cpu);
+  if (hold.bytes != 0) *why_not += find("memory", &Hierarchy::memory);
+  if (hold.cpu_percent != 0) *why_not += find("cpu", &Hierarchy::cpu);
   return found;
 }
 
@@ -121,13 +122,17 @@ std::optional<GuestGroups::Room> GuestGroups::make(const Hold& hold, std::string
   Room room;
   std::string ignored;  // change_settings has said it to who set the limit
   const std::vector<Hierarchy> where = hierarchies(hold, &ignored);
-  const std::string visit_name = fmt::format("/visit-{}", ++visits_);
+  const auto base_in = [](const Hierarchy& each) { return fmt::format("{}/{}{}", each.parent, kName, getpid()); };
+  std::string visit_name;
+  const auto is_taken = [&](const Hierarchy& each) { return fs::exists(base_in(each) + visit_name); };
+  do visit_name = fmt::format("/visit-{}", ++visits_);
+  while (std::ranges::any_of(where, is_taken));  // by a guest of an earlier homed of the same number
   const auto failed = [&](const std::string& what) {
     *error = fmt::format("cannot make a cgroup for a guest: {}: {}", what, std::strerror(errno));
     return std::nullopt;
   };
   for (const Hierarchy& each : where) {
-    const std::string base = fmt::format("{}/{}{}", each.parent, kName, getpid());
+    const std::string base = base_in(each);
     if (bases_.insert(base).second && !note_folders()) return failed(state_dir_ + "/guest-groups");
     const std::string visit = base + visit_name, guests = visit + "/guests", host = visit + "/host";
     if (!make_folder(base)) return failed(base);
@@ -148,33 +153,30 @@ std::optional<GuestGroups::Room> GuestGroups::make(const Hold& hold, std::string
   return room;
 }
 
-// Empty: it is in none of ours.
-std::string GuestGroups::visit_folder(pid_t guest, const std::string& controller) const {
-  if (guest <= 0) return "";
-  const auto folders = cgroup_folders(root_, controller, std::to_string(guest));
-  if (folders.size() < 2 || folders.front().find(kName) == std::string::npos) return "";
-  return folders[1];
+std::optional<GuestGroups::Place> GuestGroups::place_of(pid_t guest, const std::string& controller) const {
+  for (const bool v2 : {false, true}) {
+    const auto folders = cgroup_folders(root_, v2 ? "" : controller, std::to_string(guest));
+    if (folders.size() < 2 || folders.front().find(kName) == std::string::npos) continue;
+    const std::string &guests = folders[0], &visit = folders[1];
+    if (fs::exists(controller == "memory" ? guests + (v2 ? "/memory.high" : "/memory.limit_in_bytes")
+                                          : visit + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us")))
+      return Place{visit, guests, v2};
+  }
+  return std::nullopt;
 }
 
 bool GuestGroups::hold(pid_t guest, const Hold& hold) const {
-  bool held = false, refused = false;
-  for (const bool v2 : {false, true}) {
-    const auto folder = [&](const char* controller) { return visit_folder(guest, v2 ? "" : controller); };
-    const std::string memory = folder("memory"), cpu = folder("cpu");
-    if (!memory.empty() && fs::exists(memory + (v2 ? "/guests/memory.high" : "/guests/memory.limit_in_bytes")))
-      (set_memory(memory + "/guests", hold.bytes, v2) ? held : refused) = true;
-    if (!cpu.empty() && fs::exists(cpu + (v2 ? "/cpu.max" : "/cpu.cfs_quota_us")))
-      (set_cpu(cpu, hold.cpu_percent, v2) ? held : refused) = true;
-  }
-  return held && !refused;
+  const auto memory = place_of(guest, "memory"), cpu = place_of(guest, "cpu");
+  return (memory || cpu) && (!memory || set_memory(memory->guests, hold.bytes, memory->v2)) &&
+         (!cpu || set_cpu(cpu->visit, hold.cpu_percent, cpu->v2));
 }
 
 bool GuestGroups::at_wall(pid_t guest) const {
-  if (const std::string v1 = visit_folder(guest, "memory"); !v1.empty())
-    return number_in_stat(v1 + "/guests/memory.oom_control", "under_oom").value_or(0) != 0;
-  const std::string v2 = visit_folder(guest, "");
-  if (v2.empty()) return false;
-  const auto wall = number_in_file(v2 + "/guests/memory.high"), used = number_in_file(v2 + "/guests/memory.current");
+  const auto place = place_of(guest, "memory");
+  if (!place) return false;
+  if (!place->v2) return number_in_stat(place->guests + "/memory.oom_control", "under_oom").value_or(0) != 0;
+  const auto wall = number_in_file(place->guests + "/memory.high");
+  const auto used = number_in_file(place->guests + "/memory.current");
   return wall && used && *used >= *wall;
 }
 
@@ -183,13 +185,13 @@ void GuestGroups::sweep() {
   std::set<std::string> left;
   for (const std::string& base : bases_) {
     std::error_code none;
-    bool ours_alone = base.ends_with(fmt::format("{}{}", kName, getpid()));  // stays for the next visit
+    const bool ours = base.ends_with(fmt::format("{}{}", kName, getpid()));  // stays for the next visit
     for (const auto& entry : fs::directory_iterator(base, none)) {
       const std::string visit = entry.path();
       // The host first: a visit that begins has nobody among its guests yet.
       if (entry.is_directory(none) && removed(visit + "/host") && removed(visit + "/guests")) rmdir(visit.c_str());
     }
-    if (ours_alone || !removed(base)) left.insert(base);
+    if (ours || !removed(base)) left.insert(base);
   }
   if (left == bases_) return;
   bases_ = std::move(left);

@@ -63,7 +63,12 @@ class GuestGroups {
     bool v2 = false, memory = false, cpu = false;
   };
   std::vector<Hierarchy> hierarchies(const Hold& hold, std::string* why_not) const;
-  std::string visit_folder(pid_t guest, const std::string& controller) const;
+  struct Place {
+    std::string visit, guests;
+    bool v2 = false;
+  };
+  // Where this controller has a guest's visit; nothing: nowhere of ours.
+  std::optional<Place> place_of(pid_t guest, const std::string& controller) const;
   bool note_folders() const;
 
   std::string state_dir_, root_;

@@ -238,6 +238,9 @@ TEST_F(PlantedGroups, V1WaitsAtTheWall) {
   EXPECT_FALSE(all.at_wall(77));
   plant(memory + "/memory.oom_control", "oom_kill_disable 1\nunder_oom 1\noom_kill 0\n");
   EXPECT_TRUE(all.at_wall(77));
+  // A later homed of the same number keeps away from what is there.
+  ASSERT_TRUE(groups().make({1u << 20, 0}, &error)) << error;
+  EXPECT_EQ(text_of("/sys/fs/cgroup/memory/x" + name_ + "/visit-2/guests/memory.limit_in_bytes"), "1048576");
   plant("/proc/78/cgroup", "4:memory:/x\n5:cpu:/\n");
   EXPECT_FALSE(all.hold(78, {1, 1}));
   EXPECT_FALSE(all.at_wall(78));
@@ -255,22 +258,21 @@ TEST_F(PlantedGroups, V2GoesUpToWhoMayHaveChildrenButNeverPastALimit) {
   plant(jobs + "/mine/memory.max", "1000000\n");
   EXPECT_NE(all.why_not({1, 0}), "");
   plant(jobs + "/mine/memory.max", "max\n");
-  for (const std::string& folder : {name_, name_ + "/visit-1"}) {
-    plant(jobs + folder + "/cgroup.controllers", "memory\n");
-    plant(jobs + folder + "/cgroup.subtree_control", "memory\n");
-  }
+  plant(jobs + name_ + "/cgroup.subtree_control", "memory\n");
   std::string error;
-  const auto room = all.make({192u << 20, 0}, &error);
-  ASSERT_TRUE(room) << error;
+  // In a planted folder no files of the kernel's appear by themselves: the visit's own cannot grant anything.
+  EXPECT_FALSE(all.make({192u << 20, 0}, &error));
+  EXPECT_NE(error.find("visit-1"), std::string::npos) << error;
   const std::string guests = jobs + name_ + "/visit-1/guests";
-  EXPECT_EQ(text_of(guests + "/memory.high"), std::to_string(192u << 20));
-  EXPECT_EQ(text_of(guests + "/memory.swap.max"), "0");
+  plant(guests + "/memory.high", "201326592\n");
   plant("/proc/77/cgroup", "0::/jobs" + name_ + "/visit-1/guests\n");
   plant(guests + "/memory.current", "201326591\n");
   EXPECT_FALSE(all.at_wall(77));
   plant(guests + "/memory.current", "201326592\n");
   EXPECT_TRUE(all.at_wall(77));
   EXPECT_TRUE(all.hold(77, {256u << 20, 0}));
+  EXPECT_EQ(text_of(guests + "/memory.high"), std::to_string(256u << 20));
+  EXPECT_EQ(text_of(guests + "/memory.swap.max"), "0");
   EXPECT_FALSE(all.at_wall(77));
 }
 
