@@ -45,6 +45,7 @@ struct Settings {
   bool stay = false;   // no process leaves by itself, guests included
   bool lstay = false;  // none of our own does
   bool quiet = false;  // the others are not told our load, so they choose somebody else
+  bool mptcp = false;  // links of what leaves from then on use all of the node's networks
   double speed = 0;    // instead of the measured one; 0: none
   u32 gateways = 0;
   u32 patience_s = 60;  // for how long a broken link between a process of this node and its guest is made again

@@ -91,15 +91,17 @@ std::string why_down(const Daemon& d, const cluster::NodeEntry& node) {
 
 std::vector<std::string> depart_command(const std::string& program, pid_t pid, const cluster::NodeEntry& target,
                                         const cluster::Job& job, const Daemon& d) {
-  return {program,       "depart",
-          "--ticket-fd", "3",
-          "--pid",       std::to_string(pid),
-          "--to",        target.endpoint.text(),
-          "--node",      target.name,
-          "--state-dir", d.config.state_dir,
-          "--home",      d.config.name,
-          "--patience",  std::to_string(d.settings.patience_s),
-          "--job",       cluster::text_of(job)};
+  std::vector<std::string> words{program,       "depart",
+                                 "--ticket-fd", "3",
+                                 "--pid",       std::to_string(pid),
+                                 "--to",        target.endpoint.text(),
+                                 "--node",      target.name,
+                                 "--state-dir", d.config.state_dir,
+                                 "--home",      d.config.name,
+                                 "--patience",  std::to_string(d.settings.patience_s),
+                                 "--job",       cluster::text_of(job)};
+  if (d.settings.mptcp) words.emplace_back("--multipath");
+  return words;
 }
 
 // Marks a process as moving for as long as it lives.

@@ -7,6 +7,7 @@
 
 #include "homed/proc.h"
 #include "homed/speed.h"
+#include "lib/link/peer.h"
 
 namespace omig {
 
@@ -21,7 +22,8 @@ struct Switch {
   bool Settings::*value;
 };
 constexpr std::array kSwitches{Switch{"block", &Settings::block}, Switch{"stay", &Settings::stay},
-                               Switch{"lstay", &Settings::lstay}, Switch{"quiet", &Settings::quiet}};
+                               Switch{"lstay", &Settings::lstay}, Switch{"quiet", &Settings::quiet},
+                               Switch{"mptcp", &Settings::mptcp}};
 
 std::string file_of(const std::string& state_dir) { return state_dir + "/settings.json"; }
 
@@ -79,7 +81,7 @@ std::string take(const Json& json, Settings& settings) {
       if (!cluster::sensible(decay)) return std::string(cluster::kDecayRange);
     } else {
       return "no setting " + name +
-             ": there are block, stay, lstay, quiet, speed, gateways, patience, decay, guests, guests_per_home, "
+             ": there are block, stay, lstay, quiet, mptcp, speed, gateways, patience, decay, guests, guests_per_home, "
              "guests_per_user, guest_mb, guest_cpu, owner_load";
     }
   }
@@ -134,6 +136,8 @@ Json change_settings(Daemon& d, const Json& request, uid_t asker) {
   Json values = request;
   values.erase("op");
   if (const std::string wrong = take(values, wanted); !wrong.empty()) return refusal(wrong, "invalid");
+  if (wanted.mptcp && !d.settings.mptcp && !has_multipath())
+    return refusal("this kernel has no MPTCP, or does not let it be used (sysctl net.mptcp.enabled)");
   // guest_mb does without: who has too much is sent home. This needs the kernel.
   const u32 cpu = wanted.limits.guest_cpu;
   if (const std::string why = d.groups.why_not({.cpu_percent = cpu});

@@ -39,7 +39,7 @@ void set_keepalive(int fd) {
 Doorway::Doorway(std::array<u8, 4> address, const Token& token, OnCommander on_commander)
     : token_(token), on_commander_(std::move(on_commander)) {
   std::string error;
-  listener_ = listen_tcp(Endpoint{address, 0}, &error);
+  listener_ = listen_tcp(Endpoint{address, 0}, &error, true);
   if (!listener_) throw std::runtime_error(fmt::format("cannot listen for deputies: {}", error));
   port_ = local_endpoint(listener_.get()).port;
 }

@@ -72,7 +72,7 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
       const std::lock_guard lock(mutex_);
       guest->job = order.value("job", "");
     }
-    if (protection_of(*guest) != std::chrono::seconds(0)) start_protecting();
+    protect(*guest);
     return {{"ok", true}};
   }
   if (what == "directed") {

@@ -479,6 +479,7 @@ class Departure {
     memcpy(anchor.host_address, conversation_.address.data(), 4);
     anchor.host_port = conversation_.port;
     anchor.patience_s = options_.patience_s;
+    anchor.multipath = options_.multipath ? 1 : 0;
     memcpy(anchor.token, conversation_.token.data(), sizeof anchor.token);
     u32* words = reinterpret_cast<u32*>(anchor.engine_private);
     words[kPrivatePhase] = 0;

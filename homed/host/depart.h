@@ -20,8 +20,9 @@ struct DepartOptions {
   std::string node;       // the target's name, for messages
   std::string state_dir;  // of this node
   std::string home_name;
-  u32 patience_s = 0;  // wire::Hello
-  std::string job;     // what its user said of it (lib/cluster/job.h), for the target
+  u32 patience_s = 0;      // wire::Hello
+  bool multipath = false;  // links by MPTCP
+  std::string job;         // what its user said of it (lib/cluster/job.h), for the target
 };
 
 struct MoveReport {

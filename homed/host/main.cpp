@@ -50,6 +50,7 @@ int main(int argc, char** argv) {
   leave->add_option("--state-dir", depart.state_dir)->required();
   leave->add_option("--home", depart.home_name, "this node's name");
   leave->add_option("--patience", depart.patience_s, "seconds for which a broken link is made again");
+  leave->add_flag("--multipath", depart.multipath, "links are MPTCP, where both nodes have it");
   leave->add_option("--job", depart.job, "what its user said of it");
   int ticket_fd = -1;
   leave->add_option("--ticket-fd", ticket_fd, "where the target's ticket can be read")->required();

@@ -61,7 +61,8 @@ std::string Visit::renew_image(const std::shared_ptr<Guest>& guest) {
   return reason;
 }
 
-void Visit::start_protecting() {
+void Visit::protect(const Guest& guest) {
+  if (protection_of(guest).count() == 0) return;
   std::call_once(protecting_, [this] { std::thread([this] { protect_guests(); }).detach(); });
 }
 

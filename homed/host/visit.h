@@ -330,7 +330,7 @@ class Visit {
   std::chrono::seconds protection_of(const Guest& guest);  // 0: none
   bool declare_image(Guest& guest, const wire::KernelSigaction& abort_action);
   std::string renew_image(const std::shared_ptr<Guest>& guest);
-  void start_protecting();  // once something here is to be
+  void protect(const Guest& guest);  // from now on, if it is to be
   [[noreturn]] void protect_guests();
   std::once_flag protecting_;
   bool capture_guest(Guest& guest, image::Image* image, std::string* reason);  // on the tracer thread, frozen

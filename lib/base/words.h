@@ -2,6 +2,7 @@
 // Lines of files that people write: words between blanks, and comments from # on.
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,13 @@ inline std::vector<std::string_view> words_of(std::string_view line) {
     at = end;
   }
   return words;
+}
+
+// Such a word in a message: no control characters, not too long.
+inline std::string quoted(std::string_view word) {
+  std::string text;
+  for (const char c : word.substr(0, 60)) text += c > ' ' && c < 0x7f ? c : '?';
+  return text + (word.size() > 60 ? "..." : "");
 }
 
 }  // namespace omig

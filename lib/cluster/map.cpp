@@ -24,13 +24,6 @@ std::optional<u32> number(std::string_view text) {
   return value;
 }
 
-// A word of the file in a message: no control characters, not too long.
-std::string quoted(std::string_view word) {
-  std::string text;
-  for (const char c : word.substr(0, 60)) text += c > ' ' && c < 0x7f ? c : '?';
-  return text + (word.size() > 60 ? "..." : "");
-}
-
 bool host_name(std::string_view word) {
   return word.size() <= 253 && word.front() != '-' && word.front() != '.' && std::ranges::all_of(word, [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||

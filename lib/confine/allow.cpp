@@ -24,7 +24,7 @@ std::string add_path(std::string_view word, Access access, Allow* allow) {
   if (may_be_missing) word.remove_prefix(1);
   const bool absolute = word.starts_with('/') || word == "~" || word.starts_with("~/");
   if (!absolute || word.find('\0') != std::string_view::npos)
-    return fmt::format("{} is not a path that begins with / or ~/", word);
+    return fmt::format("{} is not a path that begins with / or ~/", quoted(word));
   allow->paths.push_back({std::string(word), access, may_be_missing});
   return "";
 }
@@ -48,7 +48,7 @@ std::string add_line(const std::vector<std::string_view>& words, Allow* allow) {
     allow->signals = value == "own" ? Signals::own : Signals::all;
     return "";
   }
-  return fmt::format("{}: there are read, exec, write, sockets and signals", what);
+  return fmt::format("{}: there are read, exec, write, sockets and signals", quoted(what));
 }
 
 }  // namespace

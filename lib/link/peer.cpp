@@ -22,6 +22,13 @@ void explain(std::string* error, std::string text) {
   if (error != nullptr) *error = std::move(text);
 }
 
+Fd multipath_socket() {
+  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP));
+  const int seconds = 10;
+  if (fd && setsockopt(fd.get(), IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds) != 0) fd.reset();
+  return fd;
+}
+
 Fd connect_within(const Endpoint& to, Patience& patience, std::string* error) {
   Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const sockaddr_in in = to.to_sockaddr();
@@ -51,8 +58,11 @@ Fd connect_tcp(const Endpoint& to, milliseconds timeout, std::string* error) {
   return connect_within(to, patience, error);
 }
 
-Fd listen_tcp(const Endpoint& at, std::string* error) {
-  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+bool has_multipath() { return multipath_socket().valid(); }
+
+Fd listen_tcp(const Endpoint& at, std::string* error, bool multipath) {
+  Fd fd = multipath ? multipath_socket() : Fd();
+  if (!fd) fd.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const sockaddr_in in = at.to_sockaddr();
   const int one = 1;
   if (!fd || setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||

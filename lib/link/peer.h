@@ -66,8 +66,12 @@ struct Endpoint {
 
 // CLOEXEC, TCP_NODELAY, blocking.
 Fd connect_tcp(const Endpoint& to, milliseconds timeout, std::string* error = nullptr);
-// CLOEXEC, SO_REUSEADDR. Port 0 lets the kernel choose; local_endpoint tells.
-Fd listen_tcp(const Endpoint& at, std::string* error = nullptr);
+// CLOEXEC, SO_REUSEADDR. Port 0 lets the kernel choose; local_endpoint tells. `multipath`: MPTCP, where this kernel has
+// it; who comes by TCP is let in as well, and gets a socket of that.
+Fd listen_tcp(const Endpoint& at, std::string* error = nullptr, bool multipath = false);
+// Whether links can be MPTCP here. A kernel on whose MPTCP sockets no keepalive can be set does not count: nobody would
+// notice a node that vanished.
+bool has_multipath();
 Endpoint local_endpoint(int fd);
 
 // Exactly `bytes` or false (end of stream, error, timeout: errno is 0, the error's, ETIMEDOUT).

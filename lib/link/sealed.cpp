@@ -2,7 +2,7 @@
 #include "lib/link/sealed.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -46,11 +46,11 @@ const EVP_CIPHER* evp_of(wire::Cipher cipher) {
 }
 
 // After recv(2) has returned 0. The error of a connection that broke is told to one caller only; for the next it looks
-// like the orderly end, but not in the connection's state.
+// like the orderly end, but not to poll(2): there one side is closed, here both are. (TCP_INFO would do for TCP; of
+// MPTCP it tells the first subflow's state.)
 bool has_broken(int fd) {
-  tcp_info info{};
-  socklen_t bytes = sizeof info;
-  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &bytes) == 0 && info.tcpi_state == TCP_CLOSE;
+  pollfd state{fd, 0, 0};
+  return poll(&state, 1, 0) == 1 && (state.revents & POLLHUP) != 0;
 }
 
 bool send_plainly(int fd, const u8* data, size_t bytes) {
@@ -243,6 +243,11 @@ SealedLink SealedLink::answer(Fd& fd, const Token& token, const wire::Hello& hel
 }
 
 int SealedLink::get() const { return state_ ? state_->number.load() : -1; }
+
+std::chrono::seconds SealedLink::longest_absence() const {
+  const std::chrono::seconds tries = state_ ? state_->promised : std::chrono::seconds(0);
+  return tries.count() == 0 ? tries : tries + kKeepaliveTakes;
+}
 
 void SealedLink::persist() { state_->patience = state_->promised; }
 

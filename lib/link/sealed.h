@@ -77,13 +77,13 @@ class SealedLink {
   class Trace {
    public:
     // This link, broken or not, has a new connection, `word`: answers with a Resumed there, and sends what the deputy
-    // has not opened. False: the link is no more, or cannot go on from there.
+    // has not opened. False: the link is no more, or cannot go on from there; that is answered, too. So does an empty
+    // trace, which is that of a link that there never was.
     bool resume(SealedLink word, const wire::Resume& resume) const;
-    // The answer to who asks for a link that there is not.
-    static void refuse(SealedLink word);
 
    private:
     friend class SealedLink;
+    static void refuse(SealedLink word);
     std::weak_ptr<State> state_;
   };
   Trace trace() const;
@@ -92,6 +92,8 @@ class SealedLink {
   explicit operator bool() const { return valid(); }
   int get() const;
   void reset() { state_.reset(); }
+  // For how long, at most, its deputy is away before it comes back to it or has given it up; 0: it never comes back.
+  std::chrono::seconds longest_absence() const;
   // From now on: the guest runs, and its deputy serves it. Before, both sides must know at once that a move is broken.
   void persist();
   // The deputy has nothing more to come back for: a connection that breaks is the end again, also for who waits.

@@ -29,8 +29,8 @@ struct Address {
   u8 zero[8] = {};
 };
 
-void set_option(int fd, u64 level, u64 option, int value) {
-  sys(__NR_setsockopt, fd, level, option, addr(&value), sizeof value);
+long set_option(int fd, u64 level, u64 option, int value) {
+  return sys(__NR_setsockopt, fd, level, option, addr(&value), sizeof value);
 }
 
 // 0: for ever.
@@ -106,9 +106,19 @@ long say_hello(int fd, Seals& seals, const Peer& peer, const Opening& what) {
 }
 static_assert(offsetof(First, sealed) == sizeof(wire::Hello) + sizeof(wire::RecordHead));
 
+// MPTCP if wanted, where this kernel has it and its keepalive (lib/link/peer.h, has_multipath), else TCP.
+long stream_socket() {
+  if (anchor().multipath != 0) {
+    const long fd = sys(__NR_socket, kInet, kStream | kCloexec, 262 /* IPPROTO_MPTCP */);
+    if (fd >= 0 && set_option(static_cast<int>(fd), kTcp, 4 /* TCP_KEEPIDLE */, 10) == 0) return fd;
+    if (fd >= 0) sys(__NR_close, fd);
+  }
+  return sys(__NR_socket, kInet, kStream | kCloexec, 0);
+}
+
 // A socket of the engine's own, noted in the holder; with the lock held.
 long new_socket(i32* holder) {
-  long fd = sys(__NR_socket, kInet, kStream | kCloexec, 0);
+  long fd = stream_socket();
   if (fd >= 0) fd = move_high(static_cast<int>(fd));
   if (fd < 0) return fd;
   __atomic_store_n(holder, static_cast<i32>(fd + 1), __ATOMIC_SEQ_CST);
@@ -149,11 +159,12 @@ bool lock_unless_over(const SlotBlock& b) {
   }
 }
 
-// Whether its close says RST and not FIN. A FIN means that the deputy has ended: one of an attempt that was given up,
-// which the network brings when it is there again, must not.
-void reset_at_close(int fd, bool on) {
-  const int linger[2] = {on ? 1 : 0, 0};
-  sys(__NR_setsockopt, fd, kSocketLevel, 13 /* SO_LINGER */, addr(linger), sizeof linger);
+// Its end says RST and not FIN. A FIN means that the deputy has ended: one of an attempt that was given up, which the
+// network brings when it is there again, must not.
+void give_up(i32* holder) {
+  const Address nowhere{0};  // AF_UNSPEC
+  if (*holder > 0) sys(__NR_connect, *holder - 1, addr(&nowhere), sizeof nowhere);
+  close_fd(holder);
 }
 
 enum class Attempt { made, refused, failed };
@@ -165,7 +176,6 @@ Attempt knock(SlotBlock& b, wire::Resumed* resumed) {
   unlock();
   if (made != 0) return Attempt::failed;
   const int fd = b.next_link_fd - 1;
-  reset_at_close(fd, true);
   const Peer peer = present_host();
   if (const long ret = connect_to(fd, peer, kReconnectSeconds); ret != 0)
     return ret == -ECONNREFUSED ? Attempt::refused : Attempt::failed;
@@ -181,7 +191,6 @@ Attempt knock(SlotBlock& b, wire::Resumed* resumed) {
   if (ret == -EPROTO || ret == -EBADMSG) return Attempt::refused;
   if (ret != 0) return Attempt::failed;
   set_timeout(fd, kReceiveTimeout, 0);
-  reset_at_close(fd, false);
   constexpr u64 kCloseOnExec = 02000000;
   return failed(sys(__NR_dup3, fd, b.link_fd - 1, kCloseOnExec)) ? Attempt::failed : Attempt::made;
 }
@@ -199,12 +208,11 @@ i64 now_ms() {
   return now.seconds * 1000 + now.nanoseconds / 1'000'000;
 }
 
+// One side of it is closed, or both are. (TCP_INFO would do for TCP; of MPTCP it tells the first subflow's state.)
 long end_of(int fd) {
-  constexpr u64 kInfo = 11 /* TCP_INFO, state first */, kTcpClose = 7;
-  u8 info[256] = {};
-  u32 bytes = sizeof info;
-  sys(__NR_getsockopt, static_cast<u64>(fd), kTcp, kInfo, addr(info), addr(&bytes));
-  return info[0] == kTcpClose ? -ECONNRESET : kClosed;
+  Pollfd poll{fd, 0, 0};
+  sys(__NR_poll, addr(&poll), 1, 0);
+  return poll.revents & kPollHup ? -ECONNRESET : kClosed;
 }
 
 long send_plainly(int fd, const u8* bytes, u64 count) {
@@ -284,7 +292,10 @@ bool mend(SlotBlock& b) {
     if (anchor().patience_s == 0 || !may_mend(b)) return false;
     wire::Resumed resumed;
     const Attempt attempt = knock(b, &resumed);
-    close_fd(&b.next_link_fd);
+    if (attempt == Attempt::made)
+      close_fd(&b.next_link_fd);
+    else
+      give_up(&b.next_link_fd);
     if (attempt == Attempt::refused) return false;
     if (attempt == Attempt::made) {
       if (!forget_opened(b, resumed.received)) return false;  // kNoSuchLink is more than has been sent

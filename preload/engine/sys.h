@@ -55,7 +55,7 @@ struct Pollfd {
   i32 fd;
   std::int16_t events, revents;
 };
-inline constexpr std::int16_t kPollIn = 1, kPollOut = 4;
+inline constexpr std::int16_t kPollIn = 1, kPollOut = 4, kPollHup = 16;
 
 inline bool failed(long ret) { return ret < 0 && ret >= -4095; }
 

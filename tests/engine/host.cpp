@@ -218,10 +218,7 @@ bool Listener::let_back(const std::vector<const Link*>& links, bool lose_answer,
   memcpy(&resume, first.data(), sizeof resume);
   const auto link = std::ranges::find_if(
       links, [&](const Link* each) { return memcmp(each->hello.nonce, resume.link, sizeof resume.link) == 0; });
-  if (link == links.end()) {
-    SealedLink::Trace::refuse(std::move(word));
-    return false;
-  }
+  if (link == links.end()) return SealedLink::Trace().resume(std::move(word), resume);
   if (lose_answer) word.reset_connection();
   return (*link)->trace().resume(std::move(word), resume);
 }

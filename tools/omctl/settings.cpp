@@ -216,10 +216,10 @@ int set_main(const cli::Words& words) {
   CLI::App app{"what this node may do: show or change", "omctl set"};
   std::string name, text;
   bool json = false;
-  app.add_option(
-      "NAME", name,
-      "block, stay, lstay, quiet, speed, gateways, patience, or a limit: guests, guests_per_home, guests_per_user, "
-      "guest_mb, guest_cpu, owner_load (default: show all)");
+  app.add_option("NAME", name,
+                 "block, stay, lstay, quiet, mptcp, speed, gateways, patience, or a limit: guests, guests_per_home, "
+                 "guests_per_user, "
+                 "guest_mb, guest_cpu, owner_load (default: show all)");
   app.add_option(
       "VALUE", text,
       "on or off; speed: a number, 1 is the reference, or measured; gateways: 0 to 2; patience: seconds; a limit: a "
