@@ -26,7 +26,8 @@
 namespace omig::host {
 namespace {
 
-constexpr std::chrono::seconds kFarewellLimit{10};  // for deputies to read their last frames after the last guest's end
+// For deputies to read their last frames after the last guest's end, where the network lets them.
+constexpr std::chrono::seconds kFarewellLimit{10};
 
 // A birth's call has arguments of ours; the program must find its own.
 void give_back_arguments(user_regs_struct* regs, const std::array<u64, 6>& args) {
@@ -172,7 +173,7 @@ void Visit::run() {
   for (int i = 0; i < 2; ++i) start_worker();
   std::shared_ptr<Guest> first = guests_.begin()->second;
   start_ear(first);
-  if (protection_of(*first) != std::chrono::seconds(0)) start_protecting();
+  protect(*first);
   // A former host has silenced the ear for the move; a signalfd at home keeps its signals.
   ear_frame(*first, wire::Type::exclude, ++first->ear_seq, &first->ear_excluded, sizeof first->ear_excluded);
   for (auto& [tid, t] : first->threads)
@@ -182,7 +183,8 @@ void Visit::run() {
     return guests_.empty();
   };
   while (!over()) pump(-1);
-  const auto deadline = SteadyClock::now() + kFarewellLimit;
+  // One that is cut off comes back, and must find here that its program has ended, and how.
+  const auto deadline = SteadyClock::now() + std::max(kFarewellLimit, first->ear.longest_absence());
   while ((ears_ > 0 || orders_ > 0) && SteadyClock::now() < deadline) pump(5);
 }
 

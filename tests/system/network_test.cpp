@@ -80,6 +80,29 @@ TEST_F(NetworkTest, TheLinksOutliveAPartition) {
       milliseconds(150'000));
 }
 
+// Its last word waits on the visited node until its home can be reached again.
+TEST_F(NetworkTest, WhoEndsDuringAPartitionEndsAsNatively) {
+  const fs::path directory = fresh_directory("ends");
+  Child program({.words = lab.on_node(1, {"python3", "-c",
+                                          "import sys, time\nopen(sys.argv[1] + '/begun', 'w').close()\n"
+                                          "end = time.monotonic() + 6\nwhile time.monotonic() < end: pass\nsys.exit(7)",
+                                          directory})},
+                directory);
+  ASSERT_TRUE(wait_until([&] { return fs::exists(directory / "begun"); }));
+  ASSERT_EQ(migrate(lab, program.pid(), "node2"), "");
+  network.unplug(2);
+  const auto guests = [&] { return lab.omctl(2, {"ps"}).out; };
+  ASSERT_TRUE(wait_until([&] { return guests().find("python") != std::string::npos; }));
+  ASSERT_TRUE(wait_until([&] { return guests().find("python") == std::string::npos; }));
+  EXPECT_FALSE(program.ended());
+  poll(nullptr, 0, 15'000);  // the partition; a host used to wait for ten seconds
+  network.plug();
+  EXPECT_TRUE(program.wait_for_end(milliseconds(60'000)));
+  EXPECT_TRUE(WIFEXITED(program.outcome().status) && WEXITSTATUS(program.outcome().status) == 7)
+      << program.outcome().describe() << program.outcome().err;
+  EXPECT_TRUE(wait_until([&] { return lab.hosts(2).empty(); })) << "its host stays";
+}
+
 // What `omctl set patience` says: a host that vanishes is waited for as long.
 TEST_F(NetworkTest, WithoutPatienceAResetIsTheEnd) {
   ASSERT_TRUE(lab.omctl(1, {"set", "patience", "0"}).succeeded());

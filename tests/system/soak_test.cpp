@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -91,20 +92,29 @@ class Soak : public testing::Test {
     at_risk_.erase(slot.child->pid());
   }
 
-  // Whoever visits the node may lose its host.
-  void note_guests(int node) {
-    const auto list = nlohmann::json::parse(lab_->omctl(node, {"ps", "--json"}).out, nullptr, false);
-    for (const auto& guest : list.value("guests", nlohmann::json::array())) at_risk_.insert(guest.value("pid", 0));
+  // Whose host it is (or is to be) stands in the request it was started with, its last argument.
+  void note_guest_of(pid_t host) {
+    std::string words = read_file(fmt::format("/proc/{}/cmdline", host));
+    while (!words.empty() && words.back() == '\0') words.pop_back();
+    const auto request = nlohmann::json::parse(words.substr(words.rfind('\0') + 1), nullptr, false);
+    if (request.is_object()) at_risk_.insert(request.value("pid", 0));
   }
 
-  // What all nodes have written of it.
+  // What all nodes have written of it, and of its hosts.
   std::string logs_about(pid_t pid) {
     std::string text;
     for (int node = 1; node <= kNodes; ++node) {
+      std::set<std::string> numbers{std::to_string(pid)};
       for (const char* name : {"homed.log", "host.log"}) {
         std::ifstream file(lab_->state_dir(node) / name);
-        for (std::string line; std::getline(file, line);)
-          if (line.find(std::to_string(pid)) != std::string::npos) text += fmt::format("node{} {}\n", node, line);
+        for (std::string line; std::getline(file, line);) {
+          if (std::ranges::none_of(numbers, [&](const auto& each) { return line.find(each) != std::string::npos; }))
+            continue;
+          text += fmt::format("node{} {}\n", node, line);
+          constexpr std::string_view kHost = ": omig-host ";
+          if (const size_t at = line.find(kHost); at != std::string::npos)
+            numbers.insert(line.substr(at + kHost.size()));
+        }
       }
     }
     return text;
@@ -136,8 +146,9 @@ class Soak : public testing::Test {
       kill(stopped_.back(), SIGSTOP);
       ++faults_["host stopped for 5 s"];
     } else if (kind == 9 && !hosts.empty()) {
-      note_guests(node);
-      kill(hosts[random_() % hosts.size()], SIGKILL);
+      const pid_t host = hosts[random_() % hosts.size()];
+      note_guest_of(host);
+      kill(host, SIGKILL);
       ++hosts_killed_, ++faults_["host killed"];
     }
   }
@@ -150,7 +161,7 @@ class Soak : public testing::Test {
   std::vector<pid_t> stopped_;
   std::mt19937_64 random_{run_seed()};
   std::map<std::string, int> faults_;
-  std::set<pid_t> at_risk_;  // programs that visited a node when a host there was killed
+  std::set<pid_t> at_risk_;  // programs whose host was killed
   std::string lately_;       // faults
   int started_ = 0, well_ = 0, lost_ = 0, hosts_killed_ = 0;
 };
