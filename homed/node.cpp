@@ -23,6 +23,19 @@ std::optional<double> number_in(std::string_view text) {
   return value;
 }
 
+// Where a cgroup v1 controller, or v2 (controller empty), is mounted; empty: nowhere.
+std::string cgroup_mount(const std::string& root, const std::string& controller) {
+  std::istringstream lines(read_text_file(root + "/proc/self/mounts").value_or(""));
+  std::string device, path, type, options, rest;
+  while (lines >> device >> path >> type >> options && std::getline(lines, rest)) {
+    if (controller.empty() && type == "cgroup2") return path;
+    if (!controller.empty() && type == "cgroup" &&
+        ("," + options + ",").find("," + controller + ",") != std::string::npos)
+      return path;
+  }
+  return "";
+}
+
 // How many CPUs a list like "0-3,8" names; nothing: none.
 std::optional<double> count_list(const std::optional<std::string>& list) {
   std::istringstream parts(list.value_or(""));
@@ -71,18 +84,6 @@ u64 refaults_in(const std::string& path, const std::string& prefix) {
 }
 
 }  // namespace
-
-std::string cgroup_mount(const std::string& root, const std::string& controller) {
-  std::istringstream lines(read_text_file(root + "/proc/self/mounts").value_or(""));
-  std::string device, path, type, options, rest;
-  while (lines >> device >> path >> type >> options && std::getline(lines, rest)) {
-    if (controller.empty() && type == "cgroup2") return path;
-    if (!controller.empty() && type == "cgroup" &&
-        ("," + options + ",").find("," + controller + ",") != std::string::npos)
-      return path;
-  }
-  return "";
-}
 
 std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller,
                                         const std::string& process) {

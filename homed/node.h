@@ -21,10 +21,8 @@ struct QuotaFolder {
   double cpus;
 };
 QuotaFolder quota_folder(const std::string& root = "");
-// Where a cgroup v1 controller, or v2 (controller empty), is mounted; empty: nowhere.
-std::string cgroup_mount(const std::string& root, const std::string& controller);
-// The folders of a process' cgroup there ("self": of ours) and its ancestors, innermost first, as far as our mount
-// shows them.
+// The folders of a process' cgroup ("self": of ours) and its ancestors in the hierarchy of a v1 controller, or of v2
+// (controller empty): innermost first, as far as our mount shows them. None: it is not mounted.
 std::vector<std::string> cgroup_folders(const std::string& root, const std::string& controller,
                                         const std::string& process = "self");
 // A file that begins with a number; the number behind a name at the begin of a line ("usage_usec 17").

@@ -87,6 +87,8 @@ std::optional<ProcStat> parse_stat(std::string_view text) {
   const auto group = number_of<pid_t>(fields[5]), terminals_group = number_of<pid_t>(fields[8]);
   stat.leads_group = group == stat.pid;
   stat.foreground = number_of<i32>(fields[7]) != 0 && group == terminals_group;
+  constexpr u32 kExiting = 4;  // PF_EXITING
+  stat.exiting = (number_of<u32>(fields[9]) & kExiting) != 0;
   stat.cpu_ticks = number_of<u64>(fields[14]) + number_of<u64>(fields[15]);
   stat.threads = number_of<u32>(fields[20]);
   stat.start_ticks = number_of<u64>(fields[22]);

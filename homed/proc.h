@@ -22,6 +22,7 @@ struct ProcStat {
   std::string name;
   char state = '?';
   pid_t ppid = 0;
+  bool exiting = false;     // on its way to its end: its memory and its program may be gone
   bool foreground = false;  // its process group has its terminal
   bool leads_group = false;
   u64 cpu_ticks = 0;  // utime + stime of all threads

@@ -154,6 +154,12 @@ Reason why_memory(pid_t pid, const ReasonsQuery& query, MemoryFacts* facts) {
   return std::nullopt;
 }
 
+constexpr const char* kEnded = "it has ended";
+
+bool has_ended(const std::optional<ProcStat>& stat) {
+  return !stat || stat->state == 'Z' || stat->state == 'X' || stat->exiting;
+}
+
 // A process without the engine gets it when it is to move, if it can use it.
 Reason why_no_engine(pid_t pid) {
   const std::string base = "/proc/" + std::to_string(pid);
@@ -163,7 +169,7 @@ Reason why_no_engine(pid_t pid) {
   const int exe = open((base + "/exe").c_str(), O_RDONLY | O_CLOEXEC);
   const bool known = exe >= 0 && pread(exe, ident, sizeof ident, 0) == sizeof ident;
   if (exe >= 0) close(exe);
-  if (!known) return "not preloaded, and its program cannot be read";
+  if (!known) return has_ended(read_stat(pid)) ? kEnded : "not preloaded, and its program cannot be read";
   if (std::string_view(ident, SELFMAG) != ELFMAG || ident[EI_CLASS] != ELFCLASS64) return "not a 64-bit program";
   return std::nullopt;
 }
@@ -190,7 +196,7 @@ std::optional<std::string> why_stays(pid_t pid, const ReasonsQuery& query, Memor
   const auto status = read_text_file("/proc/" + std::to_string(pid) + "/status");
   const auto stat = read_stat(pid);
   if (!status || !stat) return "no such process (see omctl ps)";
-  if (stat->state == 'Z' || stat->state == 'X') return "it has ended";
+  if (has_ended(stat)) return kEnded;
   if (auto reason = why_credentials(*status)) return reason;
   if (status_field(*status, "Kthread") == "1") return "kernel thread";
   if (!has_engine(pid)) {

@@ -54,6 +54,7 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
       {
         const std::lock_guard lock(mutex_);
         t->guest->ending = t->guest->parted = true;
+        t->guest->last_word = t;
       }
       close_account(*t);
       send_frame(t->link, wire::Type::exit_group, ++t->seq, &status, sizeof status);

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -185,7 +186,10 @@ void Visit::run() {
   while (!over()) pump(-1);
   // One that is cut off comes back, and must find here that its program has ended, and how.
   const auto deadline = SteadyClock::now() + std::max(kFarewellLimit, first->ear.longest_absence());
-  while ((ears_ > 0 || orders_ > 0) && SteadyClock::now() < deadline) pump(5);
+  while ((ears_ > 0 || orders_ > 0) && SteadyClock::now() < deadline) {
+    see_off();
+    pump(5);
+  }
 }
 
 void Visit::pump(int timeout_ms) {
@@ -544,9 +548,19 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status, const image::
     }
     guests_.erase(guest->home_pid);
     guest->over = true;
+    std::erase_if(parting_, [](const auto& each) { return each->ear_over; });
+    parting_.push_back(guest);
   }
   let_go(*guest);
   cell_.reap_inside();
+}
+
+// An ear that was cut off waits for its deputy to come back. But that has ended if it has closed the link on which it
+// was told to.
+void Visit::see_off() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& guest : parting_)
+    if (guest->last_word && guest->last_word->link.is_over()) guest->ear.end();
 }
 
 // The links stay open until the deputy has closed its ends, which is when the ear's loop is over: it must not take
@@ -554,10 +568,12 @@ void Visit::finish_guest(std::shared_ptr<Guest> guest, int status, const image::
 void Visit::let_go(Guest& guest) {
   std::map<pid_t, std::shared_ptr<GuestThread>> threads;
   std::vector<std::shared_ptr<GuestThread>> ended;
+  std::shared_ptr<GuestThread> last_word;
   const std::lock_guard lock(mutex_);
   if (!guest.over || !guest.ear_over) return;
   threads.swap(guest.threads);
   ended.swap(guest.ended);
+  last_word.swap(guest.last_word);
 }
 
 }  // namespace omig::host

@@ -121,6 +121,7 @@ struct Guest {
   i32 home_pid = 0;
   pid_t pid = 0;  // here
   std::map<pid_t, std::shared_ptr<GuestThread>> threads;
+  std::shared_ptr<GuestThread> last_word;           // on whose link home was told of the common end
   std::vector<std::shared_ptr<GuestThread>> ended;  // kept for their links, until the deputy has closed its ends
   SealedLink ear;
   std::mutex ear_mutex;  // writes to the ear's link
@@ -209,6 +210,7 @@ class Visit {
   void drop_birth(GuestThread& t, user_regs_struct* regs);
   void finish_guest(std::shared_ptr<Guest> guest, int status, const image::CpuTime& used);
   void let_go(Guest& guest);
+  void see_off();
   void resume(GuestThread& t, int signal = 0);
   bool freeze(Guest& guest, std::string* reason);  // on the tracer thread
   void unfreeze(Guest& guest);
@@ -359,7 +361,8 @@ class Visit {
   std::condition_variable signals_came_;
   std::unordered_map<pid_t, std::shared_ptr<GuestThread>> threads_;
   std::map<i32, std::shared_ptr<Guest>> guests_;
-  std::map<pid_t, int> unclaimed_stops_;  // children whose first stop came before their parent's event
+  std::vector<std::shared_ptr<Guest>> parting_;  // no longer there; their deputies may not know it yet
+  std::map<pid_t, int> unclaimed_stops_;         // children whose first stop came before their parent's event
   std::deque<std::function<void()>> posted_;
   std::mutex posted_mutex_;
 
