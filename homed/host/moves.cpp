@@ -302,6 +302,16 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest, const std::string& by_it
   return report;
 }
 
+// What was mapped after the target was told of the files up to `offered` travels as memory: home need not keep it.
+void Visit::drop_pins(Guest& guest, i32 offered) {
+  GuestThread& any = *guest.threads.begin()->second;  // all stand still, and their deputies wait for calls
+  std::erase_if(guest.pins, [&](const image::Pin& p) {
+    const bool dropped = p.file >= offered;
+    if (dropped && p.aside()) home_call(any, SYS_munmap, {p.address, p.bytes});
+    return dropped;
+  });
+}
+
 MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
   const std::lock_guard moving(moves_mutex_);
   const auto start = SteadyClock::now();
@@ -354,7 +364,8 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
     if (v.file >= static_cast<i32>(offered.files().size()))
       v.kind = image::VmaKind::anonymous, v.file = -1, v.offset = 0;
   }
-  std::erase_if(image.pins, [&](const image::Pin& p) { return p.file >= static_cast<i32>(offered.files().size()); });
+  drop_pins(*guest, static_cast<i32>(offered.files().size()));
+  image.pins = guest->pins;
   image.header.pins = static_cast<u32>(image.pins.size());
   fault_point("relay-captured");
   bool moved = conversation.ship(guest->pid, image, read_from(guest->segments), &report.reason, &statistics);

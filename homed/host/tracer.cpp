@@ -164,6 +164,8 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
       syscall(SYS_rt_tgsigqueueinfo, guest->pid, tid, info.si_signo, &info);
     }
   }
+  // From now on somebody notices if the deputy ends, also for who waits for a thread's answer before the guest runs.
+  start_ear(guest);
 }
 
 void Visit::run() {
@@ -173,7 +175,6 @@ void Visit::run() {
   }
   for (int i = 0; i < 2; ++i) start_worker();
   std::shared_ptr<Guest> first = guests_.begin()->second;
-  start_ear(first);
   protect(*first);
   // A former host has silenced the ear for the move; a signalfd at home keeps its signals.
   ear_frame(*first, wire::Type::exclude, ++first->ear_seq, &first->ear_excluded, sizeof first->ear_excluded);

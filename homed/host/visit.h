@@ -327,6 +327,7 @@ class Visit {
   std::optional<u64> halt(Guest& guest, image::Image* image, std::string* reason);
   void go_on_here(Guest& guest, u64 excluded);
   void discard_home_memory(Guest& guest);
+  void drop_pins(Guest& guest, i32 offered);
 
   // protect.cpp
   std::chrono::seconds protection_of(const Guest& guest);  // 0: none

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "tests/system/compare.h"
+#include "tests/system/wait.h"
 
 namespace omig::test {
 
@@ -17,6 +18,30 @@ std::string mapped_libc() {
   for (std::string line; std::getline(maps, line);)
     if (line.ends_with("/libc.so.6")) return line.substr(line.find('/'));
   return "";
+}
+
+// Files that are mapped at any moment of a move from node to node leave nothing behind at home, where it would keep the
+// program from leaving again.
+TEST(MappedFiles, AreNoObstacleLater) {
+  Lab& lab = shared_lab();
+  const fs::path directory = fresh_directory("mapped");
+  const std::string body =
+      "import mmap, os, sys\n"
+      "for i in range(20): open(sys.argv[1] + f'/file{i}', 'wb').write(bytes([i]) * 8192)\n"
+      "fds = [os.open(sys.argv[1] + f'/file{i}', os.O_RDONLY) for i in range(20)]\n"
+      "open(sys.argv[1] + '/begun', 'w').close()\n"
+      "while not os.path.exists(sys.argv[1] + '/end'):\n"
+      "    maps = [mmap.mmap(fd, 8192, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) for fd in fds]\n"
+      "    assert [m[5000] for m in maps] == list(range(20))\n"
+      "    for m in maps: m.close()\n"
+      "print('well')\n";
+  Child program({.words = lab.on_node(1, {"python3", "-c", body, directory})}, directory);
+  ASSERT_TRUE(wait_until([&] { return fs::exists(directory / "begun"); }));
+  for (int round = 0; round < 4; ++round)
+    for (const char* to : {"node2", "node3", "node4", "home"}) EXPECT_EQ(migrate(lab, program.pid(), to), "") << to;
+  std::ofstream(directory / "end").close();
+  EXPECT_TRUE(program.wait_for_end(milliseconds(60'000)));
+  EXPECT_EQ(program.outcome().out, "well\n") << program.outcome().describe() << program.outcome().err;
 }
 
 TEST(DifferingFiles, AreSentOnceAndKept) {

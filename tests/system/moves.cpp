@@ -199,7 +199,8 @@ class Session {
 // What lives on after the program's end. A guest, which has the program's environment too, dies a moment after its
 // deputy.
 std::vector<pid_t> left_behind(const fs::path& directory) {
-  auto end = Clock::now() + std::chrono::seconds(3);
+  // A deputy that was killed with something unread resets its links: its host gives it 15 s (lib/link/sealed.cpp).
+  auto end = Clock::now() + std::chrono::seconds(20);
   while (true) {
     std::vector<pid_t> left = descendants_of_run(directory);
     std::erase_if(left, [](pid_t pid) { return !is_alive(pid); });
