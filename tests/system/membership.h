@@ -48,9 +48,7 @@ class Away {
 };
 
 inline void until_there(const fs::path& file) {
-  const auto end = Clock::now() + std::chrono::seconds(60);
-  while (!fs::exists(file) && Clock::now() < end) poll(nullptr, 0, 10);
-  ASSERT_TRUE(fs::exists(file)) << file;
+  ASSERT_TRUE(wait_until([&] { return fs::exists(file); }, milliseconds(60'000))) << file;
 }
 
 inline size_t times_in(const std::string& text, const std::string& what) {
