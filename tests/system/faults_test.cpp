@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "tests/system/compare.h"
+#include "tests/system/mover.h"
 
 namespace omig::test {
 
@@ -200,11 +201,8 @@ TEST_F(Faults, MoverIsKilledWheneverItIs) {
   expect_survives([&](pid_t pid) -> std::string {
     for (int i = 0; i < 15; i++) {
       std::string target = i % 3 == 2 ? "home" : i % 3 == 1 ? "node3" : "node2";
-      fs::path directory = fresh_directory("mover");
-      Child mover({.words = {omctl_path(), "migrate", std::to_string(pid), target},
-                   .environment = {{"OMIG_DIR", lab.state_dir(1)}, {"OMIG_TEST_FIFOS", directory}}},
-                  directory);
-      if (!mover.wait_for_end(milliseconds(random() % 25)) && target != "home") {
+      const auto mover = start_migrate(lab, pid, target);
+      if (!mover->wait_for_end(milliseconds(random() % 25)) && target != "home") {
         for (const auto& entry : fs::directory_iterator("/proc")) {
           std::string command = read_file(entry.path() / "cmdline");
           if (command.find("omig-host") == std::string::npos || command.find("depart") == std::string::npos) continue;
@@ -212,7 +210,7 @@ TEST_F(Faults, MoverIsKilledWheneverItIs) {
           kill(std::stoi(entry.path().filename()), SIGKILL);
         }
       }
-      if (!mover.wait_for_end(milliseconds(30'000))) return fmt::format("migrate to {} never ended", target);
+      if (!mover->wait_for_end(milliseconds(30'000))) return fmt::format("migrate to {} never ended", target);
       if (!is_alive(pid)) return fmt::format("it ended in round {}", i);
     }
     return migrate_now(pid, "home");

@@ -196,6 +196,14 @@ class Session {
   std::map<pid_t, size_t> counts_;
 };
 
+// What we fork executes `omctl lab exec`, which belongs to no node; what that becomes does from the first moment.
+bool has_become_the_program(pid_t pid) {
+  std::error_code gone;
+  static const fs::path ours = fs::read_symlink("/proc/self/exe"), omctl = fs::canonical(omctl_path());
+  const fs::path now = fs::read_symlink(fmt::format("/proc/{}/exe", pid), gone);
+  return now != ours && now != omctl;
+}
+
 // What lives on after the program's end. A guest, which has the program's environment too, dies a moment after its
 // deputy.
 std::vector<pid_t> left_behind(const fs::path& directory) {
@@ -294,6 +302,7 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
   std::map<pid_t, std::string> places;
   {
     Child child(prepared(command, Flavour::moved, &lab, directory), directory);
+    wait_until([&] { return child.ended() || has_become_the_program(child.pid()); });
     auto end = Clock::now() + plan.limit;
     auto pause = std::clamp(native_time / 12, milliseconds(5), milliseconds(200));
     while (!child.wait_for_end(pause + milliseconds(random() % 100) * pause.count() / 200) && Clock::now() < end &&

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "tests/system/compare.h"
+#include "tests/system/mover.h"
 #include "tests/system/wait.h"
 
 namespace omig::test {
@@ -181,17 +182,6 @@ std::vector<Cell> cells() {
 
 class Matrix : public NetworkTest, public testing::WithParamInterface<Cell> {
  protected:
-  // The host of ours that stands still.
-  pid_t stopped_host(int node) {
-    for (const auto& entry : fs::directory_iterator("/proc")) {
-      const std::string words = read_file(entry.path() / "cmdline");
-      if (words.find("omig-host") == std::string::npos || words.find(lab.state_dir(node).string()) == std::string::npos)
-        continue;
-      if (read_file(entry.path() / "stat").find(") T ") != std::string::npos) return std::stoi(entry.path().filename());
-    }
-    return 0;
-  }
-
   void arm(int node, const std::string& fault, pid_t pid) {
     lab.kill_homed(node);
     lab.restart_homed(node, fault);
@@ -203,24 +193,19 @@ TEST_P(Matrix, EndsAsNatively) {
   const auto& [point, fault] = GetParam();
   const int visited = point.to[0] == 'n' ? point.to[4] - '0' : 2;
   expect_survives([&, point = point, fault = fault](pid_t pid) -> std::string {
+    std::string trouble;
     const std::string stop = fmt::format("{}:stop", point.name);
     const bool leaves_a_node = std::string(point.from) != "home";
     const bool own_host = leaves_a_node && point.node == 2;  // it must have been started by an armed homed
     if (own_host) arm(point.node, stop, pid);
     if (leaves_a_node) {
-      if (std::string trouble = migrate(lab, pid, point.from); !trouble.empty()) return trouble;
+      if (trouble = migrate(lab, pid, point.from); !trouble.empty()) return trouble;
     }
     if (!own_host) arm(point.node, stop, pid);
 
-    const fs::path directory = fresh_directory("mover");
-    Child mover({.words = {omctl_path(), "migrate", std::to_string(pid), point.to},
-                 .environment = {{"OMIG_DIR", lab.state_dir(1)}, {"OMIG_TEST_FIFOS", directory}}},
-                directory);
-    // The mover may hear that all is well just before the host comes to its point.
-    const auto failed = [&] { return mover.ended() && !mover.outcome().succeeded(); };
-    if (!wait_until([&] { return stopped_host(point.node) != 0 || failed(); }) || stopped_host(point.node) == 0)
-      return fmt::format("no host came to {}", point.name);
-    const auto go_on = [&] { kill(stopped_host(point.node), SIGCONT); };
+    const auto mover = migrate_until_stopped(lab, pid, point.to, point.node, &trouble);
+    if (!mover) return trouble;
+    const auto go_on = [&] { kill(stopped_host(lab, point.node), SIGCONT); };
     switch (fault) {
       case Fault::reset:
         network.reset(1);
@@ -243,10 +228,10 @@ TEST_P(Matrix, EndsAsNatively) {
         break;
       }
     }
-    if (!mover.wait_for_end(milliseconds(60'000))) return "migrate never ended";
+    if (!mover->wait_for_end(milliseconds(60'000))) return "migrate never ended";
     if (!is_alive(pid)) return "it was lost";
     arm(point.node, "", pid);
-    if (std::string trouble = comes_home(pid); !trouble.empty()) return trouble;
+    if (trouble = comes_home(pid); !trouble.empty()) return trouble;
     return migrate(lab, pid, "node3");
   });
 }

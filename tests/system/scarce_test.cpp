@@ -16,6 +16,7 @@
 
 #include "lib/image/anchor.h"
 #include "tests/system/compare.h"
+#include "tests/system/mover.h"
 #include "tests/system/refused.h"
 
 namespace omig::test {
@@ -87,7 +88,7 @@ TEST(FullDisk, UnderTheStateDirectoriesEndsNoMoveBadly) {
   plan.seed = run_seed();
   plan.instead = [&](pid_t pid) -> std::string {
     std::string id = std::to_string(pid);
-    auto move = [&](const std::string& target) { return lab.omctl(1, {"migrate", id, target}); };
+    auto move = [&](const std::string& target) { return answer_to_migrate(lab, pid, target); };
     disk.fill();
     // It may be made or refused; refused means: where it was, and a line that says what is full and where.
     Outcome out = move("node2");
@@ -202,8 +203,6 @@ bool was_ever_frozen(pid_t pid) {
   return read_file(fmt::format("/proc/{}/maps", pid)).find(fmt::format("{:x}-", kAnchorAddress)) != std::string::npos;
 }
 
-bool is_stopped(pid_t pid) { return read_file(fmt::format("/proc/{}/stat", pid)).find(") T ") != std::string::npos; }
-
 class SmallNode : public testing::Test {
  protected:
   void SetUp() override {
@@ -232,7 +231,7 @@ class SmallNode : public testing::Test {
 TEST_F(SmallNode, RefusesBeforeTheFreeze) {
   limit_node3();
   expect_unharmed(300, [&](pid_t pid) -> std::string {
-    Outcome out = lab->omctl(1, {"migrate", std::to_string(pid), "node3"});
+    const Outcome out = answer_to_migrate(*lab, pid, "node3");
     if (std::string wrong = not_refused(out, "node3 has not enough memory"); !wrong.empty()) return wrong;
     if (was_ever_frozen(pid)) return "it was frozen for a move that could not be";
     memory.set_limit(1024 * kMiB);
@@ -246,15 +245,10 @@ TEST_F(SmallNode, RunsOutOfMemoryWhileThePagesArrive) {
   limit_node3();
   memory.set_limit(400 * kMiB);
   expect_unharmed(200, [&](pid_t pid) -> std::string {
-    fs::path directory = fresh_directory("mover");
-    Child mover({.words = {omctl_path(), "migrate", std::to_string(pid), "node3"},
-                 .environment = {{"OMIG_DIR", lab->state_dir(1)}, {"OMIG_TEST_FIFOS", directory}}},
-                directory);
-    auto stopped = [&] { return lab->hosts(3).size() == 1 && is_stopped(lab->hosts(3).front()); };
-    auto end = Clock::now() + std::chrono::seconds(20);
-    while (!stopped() && !mover.ended() && Clock::now() < end) poll(nullptr, 0, 2);
-    if (!stopped()) return "the host did not come to the fault point: " + mover.outcome().err;
-    pid_t host = lab->hosts(3).front();
+    std::string trouble;
+    const auto mover = migrate_until_stopped(*lab, pid, "node3", 3, &trouble);
+    if (!mover) return trouble;
+    const pid_t host = stopped_host(*lab, 3);
     if (!memory.has(host)) return "the host is not in the cgroup";
     {
       u64 left = memory.left();
@@ -262,8 +256,8 @@ TEST_F(SmallNode, RunsOutOfMemoryWhileThePagesArrive) {
       Hog hog(memory, left - 80 * kMiB);
       if (!hog.fed()) return "nobody could take the memory";
       kill(host, SIGCONT);
-      if (!mover.wait_for_end(milliseconds(60'000))) return "migrate never ended";
-      if (std::string wrong = not_refused(mover.outcome(), "killed on node3 while it arrived"); !wrong.empty())
+      if (!mover->wait_for_end(milliseconds(60'000))) return "migrate never ended";
+      if (std::string wrong = not_refused(mover->outcome(), "killed on node3 while it arrived"); !wrong.empty())
         return wrong;
       if (lab->omctl(1, {"where", std::to_string(pid)}).out != "node1\n") return "it is not where it was";
     }

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "tests/system/compare.h"
+#include "tests/system/mover.h"
 #include "tests/system/refused.h"
 #include "tests/system/wait.h"
 
@@ -23,8 +24,6 @@ namespace {
 
 // Longer than what a healthy deputy gets for an answer (kQuick) and than homed waits for a peer.
 constexpr milliseconds kStandstill{5'500};
-
-bool is_stopped(pid_t pid) { return read_file(fmt::format("/proc/{}/stat", pid)).find(") T ") != std::string::npos; }
 
 // All processes of a lab, which the kernel can freeze as a whole: to them it is as if the machine had stood still.
 class Freezer {
@@ -120,21 +119,6 @@ class Stall : public testing::Test {
     MovedRun got = run_program(program, Flavour::moved, &lab, plan);
     EXPECT_EQ(differences(got, want), "") << circumstances(got, &lab);
   }
-
-  // `omctl migrate` in the background.
-  class Mover {
-   public:
-    Mover(const Lab& lab, pid_t pid, const std::string& target)
-        : directory_(fresh_directory("mover")),
-          child_({.words = {omctl_path(), "migrate", std::to_string(pid), target},
-                  .environment = {{"OMIG_DIR", lab.state_dir(1)}, {"OMIG_TEST_FIFOS", directory_}}},
-                 directory_) {}
-    Child* operator->() { return &child_; }
-
-   private:
-    fs::path directory_;
-    Child child_;
-  };
 };
 
 // After `running` was sent nobody but the deputy knows whether the program has moved. It takes its time here.
@@ -142,13 +126,12 @@ TEST_F(Stall, ADeputyThatConfirmsLateIsWaitedFor) {
   lab.kill_homed(2);
   lab.restart_homed(2, "arrive-before-commit:stop");
   expect_survives([&](pid_t pid) -> std::string {
-    Mover mover(lab, pid, "node2");
-    auto at_the_point = [&] { return lab.hosts(2).size() == 1 && is_stopped(lab.hosts(2).front()); };
-    if (!wait_until([&] { return at_the_point() || mover->ended(); }) || !at_the_point())
-      return "the host did not come to the fault point";
+    std::string trouble;
+    const auto mover = migrate_until_stopped(lab, pid, "node2", 2, &trouble);
+    if (!mover) return trouble;
     kill(pid, SIGSTOP);
     if (!wait_until([&] { return is_stopped(pid); })) return "the deputy did not stop";
-    kill(lab.hosts(2).front(), SIGCONT);
+    kill(stopped_host(lab, 2), SIGCONT);
     if (mover->wait_for_end(kStandstill)) return "nobody waited for the deputy: " + mover->outcome().err;
     kill(pid, SIGCONT);
     if (!mover->wait_for_end(milliseconds(30'000))) return "migrate never ended";
@@ -164,7 +147,7 @@ TEST_F(Stall, AMachineThatStandsStillDuringAMoveLosesNothing) {
   expect_survives([&](pid_t pid) -> std::string {
     freezer.take_everybody();
     for (const char* target : {"node2", "node3", "home"}) {
-      Mover mover(lab, pid, target);
+      const auto mover = start_migrate(lab, pid, target);
       mover->wait_for_end(milliseconds(random() % 20));
       {
         Freezer::Standstill standstill(freezer);

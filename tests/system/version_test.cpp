@@ -8,6 +8,7 @@
 
 #include "lib/wire/link.h"
 #include "tests/system/compare.h"
+#include "tests/system/mover.h"
 #include "tests/system/refused.h"
 
 namespace omig::test {
@@ -61,7 +62,7 @@ TEST_F(Versions, ATargetOfAnotherVersionIsRefusedAndNamed) {
     if (!has_said("listening")) return "the fake peer does not listen: " + peer.outcome().err;
     // While node 3 is still believed to be up, the other side says it; later homed knows it from the gossip.
     std::string mismatch = fmt::format("version mismatch: node3 speaks {}", kOther);
-    auto move = [&] { return lab.omctl(1, {"migrate", std::to_string(pid), "node3"}); };
+    auto move = [&] { return answer_to_migrate(lab, pid, "node3"); };
     if (std::string wrong = not_refused(move(), mismatch); !wrong.empty()) return wrong;
     if (!has_said("move")) return "nobody asked the fake peer to take it";
     if (!has_said("gossip")) return "nobody told the fake peer any news";

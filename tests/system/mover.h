@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Moves that a test carries out step by step: their answers, movers in the background, hosts that stand still.
+//
+// Whoever moves a process asks again when that is only busy (a thread in a vfork, a start that is not over): so do
+// these, because what they are asked for is what comes after it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "tests/system/lab.h"
+
+namespace omig::test {
+
+// What `omctl migrate` says in the end.
+Outcome answer_to_migrate(const Lab& lab, pid_t pid, const std::string& target, int home = 1);
+
+// `omctl migrate` in the background, from node 1.
+std::unique_ptr<Child> start_migrate(const Lab& lab, pid_t pid, const std::string& target);
+
+bool is_stopped(pid_t pid);
+
+// The host of `node` that stands still at its fault point (OMIG_FAULT=POINT:stop). 0: none does.
+pid_t stopped_host(const Lab& lab, int node);
+
+// A mover with whose move a host of `node` came to its fault point. Null: none did; *trouble says what the mover said.
+std::unique_ptr<Child> migrate_until_stopped(const Lab& lab, pid_t pid, const std::string& target, int node,
+                                             std::string* trouble);
+
+}  // namespace omig::test
