@@ -281,7 +281,7 @@ Json Control::nodes() {
   describe(own_entry(d_), 0, "up");
   std::vector<Endpoint> listed;
   for (const auto& [id, seen] : d_.window.all()) {
-    const bool other_version = seen.entry.version != wire::kVersion;
+    const bool other_version = !seen.entry.versions.meet(wire::kSpoken);
     describe(seen.entry, now_ms() - seen.produced_ms,
              !seen.alive(now_ms()) ? "down"
              : other_version       ? "version mismatch"

@@ -12,7 +12,7 @@ cluster::NodeEntry own_entry(Daemon& d) {
   entry.id = d.config.id;
   entry.name = d.config.name;
   entry.endpoint = d.config.listen;
-  entry.version = wire::kVersion;
+  entry.versions = wire::kSpoken;
   entry.identity = d.credentials.fingerprint();
   entry.incarnation = d.incarnation;
   entry.seq = ++d.entry_seq;

@@ -49,7 +49,12 @@ Json move_order(i32 pid, const cluster::NodeEntry* target, const Json& ticket) {
 }
 
 Json ticket_request(const VisitorKey& key, u64 rss_bytes) {
-  return {{"op", "move"}, {"pid", key.pid}, {"home", key.home}, {"version", wire::kVersion}, {"rss_bytes", rss_bytes}};
+  return {{"op", "move"},
+          {"pid", key.pid},
+          {"home", key.home},
+          {"version", wire::kVersion},
+          {"oldest_version", wire::kOldest},
+          {"rss_bytes", rss_bytes}};
 }
 
 Json directed_order(i32 pid, const DirectedSignals& pending) {
@@ -74,6 +79,7 @@ Json offer_of(const cluster::MoveDecision& m, const std::string& home, const std
           {"home", home},
           {"from", from},
           {"version", wire::kVersion},
+          {"oldest_version", wire::kOldest},
           {"demand", m.demand},
           {"rss_bytes", m.rss_bytes},
           {"relief", m.relief},
@@ -160,8 +166,8 @@ MoveResult Moves::reachable(const std::string& where) const {
   const cluster::Seen* target = d_.window.find(where);
   if (target == nullptr) return refused(fmt::format("no node {} known here (see omctl nodes)", where), "no node");
   if (!target->alive(now_ms())) return refused(why_down(d_, target->entry), "node down");
-  if (target->entry.version != wire::kVersion)
-    return refused(fmt::format("version mismatch: {} speaks {}", target->entry.name, target->entry.version));
+  if (!target->entry.versions.meet(wire::kSpoken))
+    return refused(wire::version_mismatch(target->entry.name, target->entry.versions));
   return arrived(target->entry.name);
 }
 

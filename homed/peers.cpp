@@ -253,6 +253,16 @@ Json Peers::answer(const Peer& peer, const Json& request) {
   return refusal("unknown request " + op);
 }
 
+namespace {
+
+// A program's own request names its one version.
+wire::Versions versions_in(const Json& request) {
+  const u32 newest = field<u32>(request, "version", 0);
+  return {field<u32>(request, "oldest_version", newest), newest};
+}
+
+}  // namespace
+
 Json Peers::give_ticket(const Json& request) {
   if (const auto reason = why_not_here(request)) {
     log("refused process {} of {}: {}", field<i32>(request, "pid", 0), text_field(request, "home"), *reason);
@@ -265,9 +275,7 @@ Json Peers::give_ticket(const Json& request) {
 }
 
 Json Peers::gossip(const Peer& peer, const Json& request) {
-  const u32 version = field<u32>(request, "version", 0);
-  if (version != wire::kVersion)
-    return refusal(fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion));
+  if (!versions_in(request).meet(wire::kSpoken)) return refusal(wire::version_mismatch(d_.config.name));
   const auto sender = request.find("entry");
   const auto entry = sender == request.end() ? std::nullopt : cluster::entry_from_json(*sender);
   if (entry && entry->incarnation != d_.incarnation && (entry->id == d_.config.id || entry->name == d_.config.name))
@@ -284,6 +292,7 @@ Json Peers::gossip(const Peer& peer, const Json& request) {
   take_news(request);
   Json reply = news();
   reply["ok"] = true;
+  if (const u64 later = entry ? doors_.later_than(*entry) : 0; later != 0) reply["later_incarnation"] = later;
   return reply;
 }
 
@@ -305,6 +314,7 @@ cluster::NodeEntry Peers::told_entry() {
 Json Peers::news() {
   Json message{{"op", "gossip"},
                {"version", wire::kVersion},
+               {"oldest_version", wire::kOldest},
                {"entry", cluster::to_json(told_entry())},
                {"window", doors_.tell(now_ms(), kWindowSent)}};
   if (leaving_) message["entry"]["left"] = true;
@@ -339,7 +349,7 @@ Json Peers::offer(const Json& request) {
   move.own_cpu = field(request, "own_cpu", false);
   move.urgent = field(request, "urgent", false);
   const std::string home = text_field(request, "home");
-  const bool agreed = field<u32>(request, "version", 0) == wire::kVersion && d_.config.balance &&
+  const bool agreed = versions_in(request).meet(wire::kSpoken) && d_.config.balance &&
                       cluster::accepts(own_entry(d_), move) && !limit_reached(d_, home, std::nullopt, move.rss_bytes) &&
                       tokens_.take(now_ms());
   if (agreed) d_.visitors.reserve({home, move.pid}, move.demand, move.rss_bytes, now_ms() + kReservation_ms);
@@ -353,8 +363,7 @@ Json Peers::explain(const Json& request) {
 }
 
 std::optional<std::string> Peers::why_not_here(const Json& request) const {
-  const u32 version = field<u32>(request, "version", 0);
-  if (version != wire::kVersion) return fmt::format("version mismatch: {} speaks {}", d_.config.name, wire::kVersion);
+  if (!versions_in(request).meet(wire::kSpoken)) return wire::version_mismatch(d_.config.name);
   // Of a guest on its way from another node only its host knows that: our own host looks again.
   const uid_t uid = field<uid_t>(request, "uid", geteuid());
   if (geteuid() != 0 && uid != geteuid())
@@ -451,6 +460,15 @@ void Peers::measure(const Peer& peer, const Json& answer) {
   if (d_.window.find(id) != nullptr) d_.links.round_trip(id, round_trip_s(peer.stream->next_layer().native_handle()));
 }
 
+// What we said before our clock was set back and we were started anew would count as newer than what we say now.
+void Peers::count_as_new(u64 said_before) {
+  constexpr u64 kMost = 1'000'000'000'000'000;  // ms: far beyond any clock, and nobody can use the numbers up
+  if (said_before < d_.incarnation || said_before > kMost) return;
+  log("our clock is behind what we said before our start: from now on our news count as newer");
+  d_.incarnation = said_before + 1;
+  hurry();
+}
+
 // One exchange of news on a kept connection. False: it is of no more use.
 awaitable<bool> Peers::exchange(const Peer& member, Endpoint peer, std::shared_ptr<Talk> talk) {
   const Json request = news();
@@ -473,6 +491,7 @@ awaitable<bool> Peers::exchange(const Peer& member, Endpoint peer, std::shared_p
     co_return false;
   }
   problem(peer, "");
+  count_as_new(field<u64>(*answer, "later_incarnation", 0));
   take_news(*answer);
   measure(member, *answer);
   co_return true;

@@ -87,6 +87,7 @@ class Peers {
   awaitable<void> talk(Endpoint peer, std::shared_ptr<Talk> talk);
   bool could_relieve(Endpoint peer);
   void measure(const Peer& peer, const Json& answer);
+  void count_as_new(u64 said_before);
   awaitable<bool> exchange(const Peer& member, Endpoint peer, std::shared_ptr<Talk> talk);
   void problem(Endpoint peer, std::string text);
 

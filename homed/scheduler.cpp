@@ -72,7 +72,7 @@ cluster::PlacementState placement_state(Daemon& d) {
   state.own_load = d.average.own();
   state.links = d.links;
   for (const auto& [id, seen] : d.window.all())
-    if (seen.alive(now) && seen.entry.accepts && seen.entry.version == wire::kVersion)
+    if (seen.alive(now) && seen.entry.accepts && seen.entry.versions.meet(wire::kSpoken))
       state.others.push_back(seen.entry);
   for (const auto& [pid, p] : d.processes.all())
     if (p.where == Where::home) state.running.push_back(candidate_of(d, p, now));

@@ -152,7 +152,7 @@ cluster::StartView Starts::view_of(const Process& p, const cluster::Program* pro
   view.home = own_entry(d_);
   view.home.runnable = std::max(0.0, view.home.runnable - p.meter.demand());
   for (const auto& [id, seen] : d_.window.all()) {
-    if (!seen.alive(now_ms()) || !seen.entry.accepts || seen.entry.version != wire::kVersion) continue;
+    if (!seen.alive(now_ms()) || !seen.entry.accepts || !seen.entry.versions.meet(wire::kSpoken)) continue;
     view.known.push_back(seen.entry);
     view.strangers.push_back(id);
   }

@@ -31,6 +31,7 @@
 #include "lib/base/paths.h"
 #include "lib/base/patience.h"
 #include "lib/image/xsave.h"
+#include "lib/wire/versions.h"
 
 namespace omig::host {
 namespace {
@@ -100,9 +101,7 @@ class Arriving {
   void check_request() {
     const nlohmann::json& r = options_.request;
     const std::string& node = options_.node;
-    if (r.value("version", 0u) != wire::kVersion) {
-      throw std::runtime_error(fmt::format("version mismatch: {} speaks {}", node, wire::kVersion));
-    }
+    if (!wire::kSpoken.has(r.value("version", 0u))) throw std::runtime_error(wire::version_mismatch(node));
     const uid_t uid = r.value("uid", geteuid());
     if (geteuid() != 0 && uid != geteuid())
       throw std::runtime_error(fmt::format("{} serves only user {}: its homed does not run as root", node, geteuid()));
@@ -155,6 +154,7 @@ class Arriving {
     visit.node = options_.node;
     visit.address = options_.address;
     visit.moves = options_.request.value("moves", 0u) + 1;
+    visit.version = options_.request.value("version", 0u);
     visit.home_uid = options_.request.value("uid", 0u);
     visit.job = options_.request.value("job", "");
     visit.home_name = options_.request.value("home", "");

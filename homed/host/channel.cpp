@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "lib/base/patience.h"
+#include "lib/wire/versions.h"
 
 namespace omig::host {
 
@@ -81,7 +82,7 @@ void Doorway::accept_loop() {
 SealedLink Doorway::welcome(Fd fd, wire::Hello* hello, std::vector<u8>* first) {
   const int number = fd.get();
   const bool plausible = read_exactly(number, hello, sizeof *hello, kHello) && hello->magic == wire::kMagic &&
-                         hello->version == wire::kVersion && hello->extra_bytes <= wire::kMaxRecord;
+                         wire::kSpoken.has(hello->version) && hello->extra_bytes <= wire::kMaxRecord;
   SealedLink link;
   if (plausible) link = SealedLink::answer(fd, token_, *hello, first, kHello);
   const std::lock_guard lock(mutex_);

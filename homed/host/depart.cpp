@@ -33,6 +33,7 @@
 #include "lib/cluster/job.h"
 #include "lib/image/sigframe.h"
 #include "lib/image/xsave.h"
+#include "lib/wire/versions.h"
 
 namespace omig::host {
 namespace {
@@ -227,9 +228,9 @@ class Departure {
       *reason = "something else is mapped where the engine belongs";
       return false;
     }
-    if (head_.magic != kEngineHeadMagic) {
+    if (!wire::kSpoken.has(version_of(head_))) {
       *reason = fmt::format("it was started under another version of omig ({}, this is {}): it stays until it ends",
-                            head_.magic >> 48, wire::kVersion);
+                            version_of(head_), wire::kVersion);
       return false;
     }
     const Mappings before = read_mappings(options_.pid, &files_, facts_);
@@ -241,7 +242,7 @@ class Departure {
     const nlohmann::json request = {{"op", "move"},
                                     {"pid", options_.pid},
                                     {"home", options_.home_name},
-                                    {"version", wire::kVersion},
+                                    {"version", version_of(head_)},
                                     {"cpu_flags", cpu_flags()},
                                     {"xsave", image::xsave_layout()},
                                     {"vdso", vdso_sha256()},

@@ -335,7 +335,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
       {"op", "move"},
       {"pid", guest->home_pid},
       {"home", options_.home_name},
-      {"version", wire::kVersion},
+      {"version", options_.version},
       {"cpu_flags", cpu_flags()},
       {"xsave", image::xsave_layout()},
       {"vdso", vdso_sha256()},

@@ -173,6 +173,7 @@ struct VisitOptions {
   u32 home_uid = 0;             // the program's user at home
   std::string job;              // Guest::job of the one that arrives
   u32 moves = 0;                // how often it has moved, this arrival included
+  u32 version = 0;              // of its deputy's engine (lib/wire/versions.h)
   i64 monotonic_offset_ns = 0;  // home's clock minus ours
   i64 boottime_offset_ns = 0;
 };

@@ -82,9 +82,21 @@ bool Doors::take_farewell(const NodeEntry& entry, i64 age_ms, i64 now_ms) {
   if (before == gone_.end() ? gone_.size() >= kMaxWindow : !newer(entry, before->second)) return false;
   if (const Seen* known = at(entry.endpoint); known != nullptr && newer(known->entry, entry)) return false;
   put_out([&](const NodeEntry& each) { return each.endpoint == entry.endpoint; }, now_ms);
-  gone_[entry.endpoint] = {entry.incarnation, entry.seq, now_ms - age_ms, to_json(entry)};
+  gone_[entry.endpoint] = {entry.incarnation, entry.seq, entry.identity, now_ms - age_ms, to_json(entry)};
   gone_[entry.endpoint].entry["left"] = true;
   return true;
+}
+
+u64 Doors::later_than(const NodeEntry& word) const {
+  u64 later = 0;
+  const auto remember = [&](const auto& news) {
+    if (news.identity == word.identity && news.incarnation > word.incarnation)
+      later = std::max(later, news.incarnation);
+  };
+  if (const Seen* known = window_.find(word.id)) remember(known->entry);
+  if (const Seen* known = at(word.endpoint)) remember(known->entry);
+  if (const auto gone = gone_.find(word.endpoint); gone != gone_.end()) remember(gone->second);
+  return later;
 }
 
 nlohmann::json Doors::tell(i64 now_ms, size_t most) {

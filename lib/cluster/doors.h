@@ -30,12 +30,16 @@ class Doors {
 
   // {"entry": of the sender, "window": of others}. True if something was news.
   bool take(const nlohmann::json& message, i64 now_ms);
+  // The incarnation of news of that very node that count as newer than its own word: it was started anew with its clock
+  // set back. 0: there are none.
+  u64 later_than(const NodeEntry& word) const;
   // What is worth telling of others: the freshest `most`, and who has left lately.
   nlohmann::json tell(i64 now_ms, size_t most);
 
  private:
   struct Gone {
     u64 incarnation = 0, seq = 0;  // of its last news; newer ones mean that it is back
+    std::string identity;
     i64 produced_ms = 0;
     nlohmann::json entry;
   };

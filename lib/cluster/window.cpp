@@ -27,7 +27,8 @@ nlohmann::json to_json(const NodeEntry& e) {
   return {{"id", e.id},
           {"name", e.name},
           {"endpoint", e.endpoint.text()},
-          {"version", e.version},
+          {"version", e.versions.newest},
+          {"oldest_version", e.versions.oldest},
           {"incarnation", e.incarnation},
           {"seq", e.seq},
           {"cpus", e.cpus},
@@ -52,7 +53,7 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
   if (!json.is_object()) return std::nullopt;
   NodeEntry e;
   constexpr double kBig = 1e18;
-  if (!take(json, "id", e.id, 1, 65535) || !take(json, "version", e.version, 0, 1e9) ||
+  if (!take(json, "id", e.id, 1, 65535) || !take(json, "version", e.versions.newest, 0, 1e9) ||
       !take(json, "incarnation", e.incarnation, 0, kBig) || !take(json, "seq", e.seq, 0, kBig) ||
       !take(json, "cpus", e.cpus, 1e-3, 1e5) || !take(json, "speed", e.speed, 1e-3, 1e4) ||
       !take(json, "runnable", e.runnable, 0, 1e7) || !take(json, "held", e.held, 0, 1e7) ||
@@ -61,6 +62,10 @@ std::optional<NodeEntry> entry_from_json(const nlohmann::json& json) {
       !take(json, "total_bytes", e.total_bytes, 0, kBig) ||
       !take(json, "real_free_bytes", e.real_free_bytes, 0, kBig) || !take(json, "utilisation", e.utilisation, 0, 1) ||
       !take(json, "guests", e.guests, 0, 1e9) || !take(json, "away", e.away, 0, 1e9))
+    return std::nullopt;
+  if (!json.contains("oldest_version"))
+    e.versions.oldest = e.versions.newest;
+  else if (!take(json, "oldest_version", e.versions.oldest, 0, e.versions.newest))
     return std::nullopt;
   const auto name = json.find("name");
   const auto endpoint = json.find("endpoint");

@@ -12,6 +12,7 @@
 #include "lib/cluster/gossip.h"
 #include "lib/cluster/load.h"
 #include "lib/link/peer.h"
+#include "lib/wire/versions.h"
 
 namespace omig::cluster {
 
@@ -20,7 +21,7 @@ inline constexpr size_t kMaxWindow = 4096;  // nodes; beyond it the stalest make
 struct NodeEntry : NodeLoad {
   std::string name;
   Endpoint endpoint;
-  u32 version = 0;  // wire::kVersion of that node
+  wire::Versions versions{0, 0};  // that it speaks
   u32 guests = 0;
   u32 away = 0;          // its own processes that are elsewhere
   bool quiet = false;    // says nothing of its load

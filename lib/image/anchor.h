@@ -46,9 +46,11 @@ struct Anchor {
   char came_home_for[96] = {};  // why it last came home by itself, as a host has written it; empty: it was told to
   u32 patience_s = 0;           // for how long a broken link is made again (wire::Hello)
   u32 images = 0;               // that home was given since it left; the state in which it left is the first
-  u32 multipath = 0;            // its links are MPTCP, where both nodes have it
   // From here on: the engine's own (preload/engine/state.h), nobody else reads it.
-  u64 engine_private[384] = {};
+  u64 engine_private[383] = {};
+  // What came later stands at the end, where older engines have nothing (lib/wire/versions.h).
+  u32 multipath = 0;  // its links are MPTCP, where both nodes have it
+  u32 reserved = 0;
 };
 static_assert(sizeof(Anchor) <= kPageSize);
 

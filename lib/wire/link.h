@@ -16,6 +16,7 @@ namespace omig::wire {
 
 inline constexpr u32 kMagic = 0x47494d4f;  // "OMIG"
 inline constexpr u32 kVersion = 10;
+inline constexpr u32 kOldest = 10;          // that is still understood (versions.h)
 inline constexpr u32 kMaxFrame = 1u << 30;  // bytes after the header; larger is a protocol error
 inline constexpr u32 kTokenBytes = 32;
 

@@ -26,6 +26,8 @@ struct EngineHead {
   u64 home_gadget;   // another `syscall`, for movers at home: rt_sigreturn follows, with the frame that rsp names
 };
 
+constexpr u32 version_of(const EngineHead& head) { return static_cast<u32>(head.magic >> 48); }
+
 // One raw syscall of a batch. The batch stops at the first that fails unless it may.
 struct BatchOp {
   i64 nr;

@@ -21,11 +21,13 @@ namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
+using Variables = std::vector<std::pair<std::string, std::string>>;  // of an environment
+
 struct Command {
   std::vector<std::string> words;
-  std::vector<std::pair<std::string, std::string>> environment;  // added to ours
-  fs::path directory;                                            // working directory; empty: ours
-  std::string input;                                             // what it reads on stdin; empty: /dev/null
+  Variables environment;  // added to ours
+  fs::path directory;     // working directory; empty: ours
+  std::string input;      // what it reads on stdin; empty: /dev/null
 };
 
 // How a program ended and what it wrote.

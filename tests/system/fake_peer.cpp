@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A node of another version, as far as its neighbours can see: it is of the cluster and speaks another wire
 // version.
-//   fake_peer listen A.B.C.D:PORT STATE-DIR VERSION   answers every request as a homed of that version would
+//   fake_peer listen A.B.C.D:PORT STATE-DIR VERSION   answers every request as a homed of that version alone would
 //   fake_peer ask A.B.C.D:PORT STATE-DIR JSON         asks one question, prints the answer
 #include <fmt/format.h>
 #include <signal.h>

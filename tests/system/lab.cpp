@@ -114,9 +114,9 @@ void Lab::kill_homed(int node) const {
   close(pidfd);
 }
 
-void Lab::restart_homed(int node, const std::string& fault) const {
+void Lab::restart_homed(int node, const std::string& fault, const Variables& variables) const {
   std::vector<std::string> words = {omctl_path(), "lab", "restart", "--dir", directory_, std::to_string(node)};
-  Command command{.words = words};
+  Command command{.words = words, .environment = variables};
   if (!fault.empty()) command.environment.emplace_back("OMIG_FAULT", fault);
   Outcome outcome = run(command, kUpLimit);
   if (!outcome.succeeded())

@@ -34,7 +34,8 @@ class Lab {
   void kill_homed(int node) const;
   pid_t homed(int node) const;  // from its pid file
   // Starts a killed homed again; `fault` names a point at which its hosts kill themselves (OMIG_FAULT), empty: none.
-  void restart_homed(int node, const std::string& fault = "") const;
+  // Other homeds: other_homed.h.
+  void restart_homed(int node, const std::string& fault = "", const Variables& variables = {}) const;
   // The omig-hosts that serve guests on the node.
   std::vector<pid_t> hosts(int node) const;
 

@@ -10,8 +10,11 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/system/compare.h"
 #include "tests/system/mover.h"
+#include "tests/system/other_homed.h"
 #include "tests/system/wait.h"
 
 namespace omig::test {
@@ -41,6 +44,14 @@ class NetworkTest : public testing::Test {
     const MovedRun want = run_program(worker(), Flavour::native, nullptr, {});
     const MovedRun got = run_moved(std::move(act), limit);
     EXPECT_EQ(differences(got, want), "") << circumstances(got, &lab);
+  }
+
+  // Of what `node` knows of another.
+  milliseconds news_age(int node, int of) {
+    const auto json = nlohmann::json::parse(lab.omctl(node, {"nodes", "--json"}).out, nullptr, false);
+    for (const auto& each : json.value("nodes", nlohmann::json::array()))
+      if (each.value("id", 0) == of) return milliseconds(each.value("age_ms", 0));
+    return milliseconds::max();
   }
 
   // The nodes see each other again, and it can go home.
@@ -132,6 +143,24 @@ TEST_F(NetworkTest, PatienceEnds) {
       << "the guest outlived its deputy";
 }
 
+// What it says from then on must count as newer than what it has said before: the others would not listen to it.
+TEST_F(NetworkTest, AClockMayBeSetBackBehindARestart) {
+  const OwnClock clock;
+  expect_survives([&](pid_t pid) -> std::string {
+    if (std::string trouble = migrate(lab, pid, "node2"); !trouble.empty()) return trouble;
+    for (const int node : {2, 1}) {
+      lab.kill_homed(node);
+      clock.set_ahead(std::chrono::hours(-24 * 365));
+      const auto start = Clock::now();
+      lab.restart_homed(node, "", clock.variables());
+      if (!wait_until([&] { return news_age(3, node) < Clock::now() - start; })) return "node3 does not listen to it";
+      if (std::string trouble = comes_home(pid); !trouble.empty()) return trouble;
+      if (std::string trouble = migrate(lab, pid, "node2"); !trouble.empty()) return trouble;
+    }
+    return comes_home(pid);
+  });
+}
+
 // ---- the matrix
 
 struct Point {
@@ -151,7 +180,7 @@ constexpr Point kPoints[] = {
     {"arrive-restored", 3, "node2", "node3"},     {"arrive-before-commit", 3, "node2", "node3"},
     {"arrive-committed", 3, "node2", "node3"}};
 
-enum class Fault { reset, partition, long_partition, homed_at_home, homed_visited };
+enum class Fault { reset, partition, long_partition, homed_at_home, homed_visited, clocks };
 const char* name_of(Fault fault) {
   switch (fault) {
     case Fault::reset: return "reset";
@@ -159,6 +188,7 @@ const char* name_of(Fault fault) {
     case Fault::long_partition: return "partition_10s";
     case Fault::homed_at_home: return "homed_at_home";
     case Fault::homed_visited: return "homed_visited";
+    case Fault::clocks: return "clocks";
   }
   return "";
 }
@@ -172,7 +202,8 @@ void PrintTo(const Cell& cell, std::ostream* out) { *out << cell.point.name << "
 std::vector<Cell> cells() {
   std::vector<Cell> all;
   for (const Point& point : kPoints) {
-    for (const Fault fault : {Fault::reset, Fault::partition, Fault::homed_at_home, Fault::homed_visited})
+    for (const Fault fault :
+         {Fault::reset, Fault::partition, Fault::homed_at_home, Fault::homed_visited, Fault::clocks})
       all.push_back({point, fault});
   }
   // Longer than any of a move's own time-outs, where each of its three kinds has gone furthest.
@@ -182,9 +213,9 @@ std::vector<Cell> cells() {
 
 class Matrix : public NetworkTest, public testing::WithParamInterface<Cell> {
  protected:
-  void arm(int node, const std::string& fault, pid_t pid) {
+  void arm(int node, const std::string& fault, pid_t pid, const Variables& variables = {}) {
     lab.kill_homed(node);
-    lab.restart_homed(node, fault);
+    lab.restart_homed(node, fault, variables);
     wait_until([&] { return lab.health().empty() && !where(pid).empty(); });
   }
 };
@@ -197,11 +228,20 @@ TEST_P(Matrix, EndsAsNatively) {
     const std::string stop = fmt::format("{}:stop", point.name);
     const bool leaves_a_node = std::string(point.from) != "home";
     const bool own_host = leaves_a_node && point.node == 2;  // it must have been started by an armed homed
-    if (own_host) arm(point.node, stop, pid);
+    const OwnClock early, late;
+    const auto clock_of = [&](int node) {
+      return fault == Fault::clocks ? (node == 1 ? early : late).variables() : Variables{};
+    };
+    const auto arm_all = [&] {
+      arm(point.node, stop, pid, clock_of(point.node));
+      const int other = point.node == 1 ? visited : 1;
+      if (fault == Fault::clocks) arm(other, "", pid, clock_of(other));
+    };
+    if (own_host) arm_all();
     if (leaves_a_node) {
       if (trouble = migrate(lab, pid, point.from); !trouble.empty()) return trouble;
     }
-    if (!own_host) arm(point.node, stop, pid);
+    if (!own_host) arm_all();
 
     const auto mover = migrate_until_stopped(lab, pid, point.to, point.node, &trouble);
     if (!mover) return trouble;
@@ -227,6 +267,11 @@ TEST_P(Matrix, EndsAsNatively) {
         lab.restart_homed(node);
         break;
       }
+      case Fault::clocks:
+        early.set_ahead(std::chrono::hours(24));
+        late.set_ahead(std::chrono::hours(-24));
+        go_on();
+        break;
     }
     if (!mover->wait_for_end(milliseconds(60'000))) return "migrate never ended";
     if (!is_alive(pid)) return "it was lost";

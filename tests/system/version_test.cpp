@@ -95,6 +95,17 @@ TEST_F(Versions, RequestsOfAnotherVersionAreAnsweredWithOurs) {
     EXPECT_EQ(answer.value("reason", ""), mine) << op;
   }
   EXPECT_EQ(lab.omctl(1, {"nodes"}).out.find("node9"), std::string::npos);
+  // One that still understands ours is heard.
+  for (const char* op : {"move", "gossip"}) {
+    const nlohmann::json answer = ask_node1({{"op", op},
+                                             {"version", kOther},
+                                             {"oldest_version", wire::kVersion},
+                                             {"pid", 4711},
+                                             {"home", "node3"},
+                                             {"window", nlohmann::json::array()}});
+    ASSERT_TRUE(answer.is_object()) << op;
+    EXPECT_TRUE(answer.value("ok", false)) << op << answer.dump();
+  }
   EXPECT_EQ(lab.hosts(1).size(), 0u);
   EXPECT_EQ(lab.health(), "");
 }

@@ -118,6 +118,25 @@ TEST(Doors, WhoHasLeftIsNotBroughtBackByOldNews) {
   EXPECT_EQ(there.doors.tell(25 + kForgetAfter_ms, 10).size(), 0u);
 }
 
+TEST(Doors, WhoseClockWasSetBackHearsHowFarItHadCome) {
+  Place here;
+  NodeEntry before = entry(1, "10.0.0.1:1", 7), now = before, stranger = before;
+  before.identity = now.identity = "its own";
+  before.incarnation = 100, now.incarnation = 50, stranger.incarnation = 50;
+  EXPECT_EQ(here.doors.later_than(now), 0u);
+  here.doors.take(from(before), 0);
+  EXPECT_EQ(here.doors.later_than(now), 100u);
+  EXPECT_EQ(here.doors.later_than(stranger), 0u);
+  here.doors.take(from(before, true), 1);
+  before.seq = 8;
+  here.doors.take(from(before, true), 1);
+  EXPECT_EQ(here.window.all().size(), 0u);
+  EXPECT_EQ(here.doors.later_than(now), 100u) << "who has left";
+  now.incarnation = 101;
+  EXPECT_EQ(here.doors.later_than(now), 0u);
+  EXPECT_TRUE(here.doors.take(from(now), 2));
+}
+
 TEST(Doors, ANumberThatIsFreeAgainMayBeAnOlderDaemons) {
   Place here;
   NodeEntry gone = entry(1, "10.0.0.1:1", 7);

@@ -68,7 +68,7 @@ TEST(Window, WhatIsNotAnEntryIsNotTaken) {
     nlohmann::json missing = good, other = good;
     missing.erase(key);
     other[key] = nlohmann::json::array();
-    EXPECT_FALSE(entry_from_json(missing)) << key;
+    EXPECT_EQ(entry_from_json(missing).has_value(), key == "oldest_version") << key;
     EXPECT_FALSE(entry_from_json(other)) << key;
   }
   nlohmann::json bad = good;
@@ -80,6 +80,24 @@ TEST(Window, WhatIsNotAnEntryIsNotTaken) {
   bad = good;
   bad["id"] = -1;
   EXPECT_FALSE(entry_from_json(bad));
+}
+
+TEST(Window, NodesWhoseVersionsMeetArePeers) {
+  const auto speaks = [](const nlohmann::json& said) {
+    const auto e = entry_from_json(said);
+    return e ? e->versions : wire::Versions{1, 0};
+  };
+  nlohmann::json said = to_json(entry(1, 1, 1));
+  said.erase("oldest_version");  // as nodes say that speak one version
+  said["version"] = wire::kVersion;
+  EXPECT_TRUE(speaks(said).meet(wire::kSpoken));
+  said["version"] = wire::kVersion + 1;
+  EXPECT_FALSE(speaks(said).meet(wire::kSpoken));
+  said["oldest_version"] = wire::kVersion;
+  EXPECT_TRUE(speaks(said).meet(wire::kSpoken));
+  said["version"] = wire::kOldest - 1;
+  EXPECT_FALSE(entry_from_json(said)) << "older than its oldest";
+  EXPECT_EQ(wire::version_mismatch("node3", {7, 8}), "version mismatch: node3 speaks 7 to 8");
 }
 
 TEST(Window, TheFirstKeepsItsNumberAndNameWhileItLives) {
