@@ -14,6 +14,7 @@
 
 #include "homed/node.h"
 #include "homed/proc.h"
+#include "lib/base/cgroup.h"
 
 namespace omig {
 
@@ -28,21 +29,6 @@ constexpr std::string_view kName = "omig-guests-";
 bool put(const std::string& file, const std::string& text) {
   const Fd fd(open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   return fd && write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-}
-
-bool has_word(const std::string& file, std::string_view word) {
-  std::istringstream words(read_text_file(file).value_or(""));
-  for (std::string each; words >> each;)
-    if (each == word) return true;
-  return false;
-}
-
-// Whether the children of a v2 cgroup have the controller, or have it now. The kernel refuses where processes are in it
-// themselves, the root excepted ("no internal processes").
-bool grants(const std::string& folder, const std::string& controller) {
-  if (has_word(folder + "/cgroup.subtree_control", controller)) return true;
-  return has_word(folder + "/cgroup.controllers", controller) &&
-         put(folder + "/cgroup.subtree_control", "+" + controller);
 }
 
 bool limited(const std::string& folder) {
@@ -91,7 +77,7 @@ std::vector<GuestGroups::Hierarchy> GuestGroups::hierarchies(const Hold& hold, s
     }
     std::string reason = fmt::format("no cgroups with the {} controller here", controller);
     for (const std::string& folder : cgroup_folders(root_, "")) {
-      if (grants(folder, controller) && access(folder.c_str(), W_OK) == 0) {
+      if (grants_to_children(folder, controller) && access(folder.c_str(), W_OK) == 0) {
         if (found.empty() || found.back().parent != folder) found.push_back({folder, true});
         found.back().*which = true;
         return "";
@@ -137,7 +123,8 @@ std::optional<GuestGroups::Room> GuestGroups::make(const Hold& hold, std::string
     const std::string visit = base + visit_name, guests = visit + "/guests", host = visit + "/host";
     if (!make_folder(base)) return failed(base);
     const auto grant = [&](const std::string& folder) {
-      return !each.v2 || ((!each.memory || grants(folder, "memory")) && (!each.cpu || grants(folder, "cpu")));
+      return !each.v2 || ((!each.memory || grants_to_children(folder, "memory")) &&
+                          (!each.cpu || grants_to_children(folder, "cpu")));
     };
     if (!grant(base)) return failed(base + "/cgroup.subtree_control");
     if (!make_folder(visit) || !grant(visit)) return failed(visit);

@@ -39,6 +39,12 @@ std::optional<cluster::JobChange> change_from(const Json& request, std::string* 
     else
       change.protect_s = it->get<u32>();
   }
+  if (const auto it = request.find("protect_mb"); it != request.end()) {
+    if (!it->is_number_unsigned() || it->get<u64>() > cluster::kMostProtect_mb)
+      *wrong = fmt::format("protect_mb is 0 to {} MiB, not {}", cluster::kMostProtect_mb, it->dump());
+    else
+      change.protect_mb = it->get<u32>();
+  }
   if (const auto it = request.find("held"); it != request.end()) {
     if (!it->is_boolean())
       *wrong = "held is true or false, not " + it->dump();
@@ -68,6 +74,7 @@ void tell_job(Json& answer, const cluster::Job& job) {
   answer["decay"] = cluster::name_of(job.decay);
   answer["disclosure"] = job.disclosure;
   answer["protect"] = job.protect_s;
+  answer["protect_mb"] = job.protect_mb;
   answer["held"] = job.held;
 }
 

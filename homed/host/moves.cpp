@@ -224,7 +224,8 @@ void Visit::go_on_here(Guest& guest, u64 excluded) {
 
 void Visit::keep_or_discard_home_memory(bool complete) {
   Guest& guest = *guests_.begin()->second;
-  if (protection_of(guest) == std::chrono::seconds(0)) return discard_home_memory(guest);
+  if (protection_of(guest) == std::chrono::seconds(0) || !too_large_for_home(guest).empty())
+    return discard_home_memory(guest);
   guest.home_dirty = true;
   if (complete) declare_image(guest, guest.header.actions[wire::kAbortSignal - 1]);
 }

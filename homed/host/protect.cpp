@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "homed/host/homecoming.h"
+#include "homed/host/proc.h"
 #include "homed/host/visit.h"
 #include "lib/cluster/job.h"
 
@@ -21,6 +22,16 @@ constexpr int kShareOfTime = 20;  // a guest stands still for its images for at 
 std::chrono::seconds Visit::protection_of(const Guest& guest) {
   const std::lock_guard lock(mutex_);
   return std::chrono::seconds(cluster::job_from(guest.job).protect_s);
+}
+
+// Home needs as much memory as the image has.
+std::string Visit::too_large_for_home(const Guest& guest) {
+  const u64 bound_mb = [&] {
+    const std::lock_guard lock(mutex_);
+    return cluster::job_from(guest.job).protect_mb;
+  }();
+  if (bound_mb == 0 || rss_bytes(guest.pid) <= bound_mb << 20) return "";
+  return fmt::format("it has more than the {} MiB that home keeps of it (--protect-mb)", bound_mb);
 }
 
 // What home has is all that it takes. False: the link broke.
@@ -41,6 +52,7 @@ std::string Visit::renew_image(const std::shared_ptr<Guest>& guest) {
     const std::lock_guard lock(mutex_);
     if (guest->ending || guest->coming_home) return "";
   }
+  if (std::string why = too_large_for_home(*guest); !why.empty()) return why;
   const auto start = SteadyClock::now();
   std::string reason;
   image::Image image;

@@ -332,6 +332,7 @@ class Visit {
 
   // protect.cpp
   std::chrono::seconds protection_of(const Guest& guest);  // 0: none
+  std::string too_large_for_home(const Guest& guest);      // to be protected; empty: it is not
   bool declare_image(Guest& guest, const wire::KernelSigaction& abort_action);
   std::string renew_image(const std::shared_ptr<Guest>& guest);
   void protect(const Guest& guest);  // from now on, if it is to be

@@ -57,6 +57,7 @@ Job JobChange::applied_to(Job job) const {
   job.decay = decay.value_or(job.decay);
   job.disclosure = disclosure.value_or(job.disclosure);
   job.protect_s = protect_s.value_or(job.protect_s);
+  job.protect_mb = protect_mb.value_or(job.protect_mb);
   job.held = held.value_or(job.held);
   return job;
 }
@@ -73,6 +74,7 @@ std::string text_of(const Job& job) {
   if (job.decay != DecayKind::slow) text += std::string(",decay=") + name_of(job.decay);
   if (job.disclosure != kDiscloseAll) text += ",disclosure=" + std::to_string(job.disclosure);
   if (job.protect_s != 0) text += ",protect=" + std::to_string(job.protect_s);
+  if (job.protect_mb != 0) text += ",protect_mb=" + std::to_string(job.protect_mb);
   if (job.held) text += ",held";
   return text;
 }
@@ -90,6 +92,7 @@ Job job_from(std::string_view text) {
     if (name == "kind") job.kind = job_kind_named(value).value_or(job.kind);
     if (name == "decay") job.decay = decay_kind_named(value).value_or(job.decay);
     if (name == "protect") job.protect_s = std::min(number_from(value).value_or(job.protect_s), kMostProtect_s);
+    if (name == "protect_mb") job.protect_mb = std::min(number_from(value).value_or(job.protect_mb), kMostProtect_mb);
     if (name == "disclosure") job.disclosure = std::min(number_from(value).value_or(job.disclosure), kDiscloseAll);
   });
   return job;
@@ -102,6 +105,7 @@ std::string told(const Job& job) {
   if (job.kind != JobKind::none) add(std::string("kind ") + name_of(job.kind));
   if (job.decay != DecayKind::slow) add(std::string("decay ") + name_of(job.decay));
   if (job.protect_s != 0) add(fmt::format("protected every {} s", job.protect_s));
+  if (job.protect_s != 0 && job.protect_mb != 0) add(fmt::format("up to {} MiB", job.protect_mb));
   if (job.disclosure != kDiscloseAll) add("disclosure " + std::to_string(job.disclosure));
   if (job.held) add("held to deputy.allow");
   return text;

@@ -30,7 +30,8 @@ struct Job {
   DecayKind decay = DecayKind::slow;  // of what follows
   u32 disclosure = kDiscloseAll;      // what the tools of a node that it visits tell of it
   u32 protect_s = 0;                  // how often home's image of it is renewed while it is away; 0: home has none
-  bool held = false;                  // to its user's deputy.allow, since it was started (lib/confine)
+  u32 protect_mb = 0;  // what has more memory gets no new image at home, which needs as much; 0: no bound
+  bool held = false;   // to its user's deputy.allow, since it was started (lib/confine)
   bool operator==(const Job&) const = default;
 };
 
@@ -42,9 +43,10 @@ struct JobChange {
   std::optional<DecayKind> decay;
   std::optional<u32> disclosure;
   std::optional<u32> protect_s;
+  std::optional<u32> protect_mb;
   std::optional<bool> held;
 
-  bool any() const { return locked || node || kind || decay || disclosure || protect_s || held; }
+  bool any() const { return locked || node || kind || decay || disclosure || protect_s || protect_mb || held; }
   Job applied_to(Job job) const;
 };
 
@@ -53,6 +55,7 @@ const char* name_of(DecayKind kind);  // slow, fast, none
 std::optional<JobKind> job_kind_named(std::string_view name);
 std::optional<DecayKind> decay_kind_named(std::string_view name);
 inline constexpr u32 kMostProtect_s = 7 * 86'400;
+inline constexpr u32 kMostProtect_mb = 1 << 24;
 inline constexpr const char* kJobKinds = "none, cpu, io";
 inline constexpr const char* kDecayKinds = "slow, fast, none";
 

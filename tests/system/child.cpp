@@ -190,6 +190,11 @@ std::string read_file(const fs::path& path) {
   return text.str();
 }
 
+u64 number_in(const fs::path& path) {
+  const std::string text = read_file(path);
+  return text.empty() ? 0 : std::stoull(text);
+}
+
 std::string tail(const std::string& text, size_t lines) {
   size_t at = text.size();
   if (at && text[at - 1] == '\n') at--;

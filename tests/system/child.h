@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "lib/base/types.h"
+
 namespace omig::test {
 
 namespace fs = std::filesystem;
@@ -78,6 +80,7 @@ std::vector<pid_t> descendants_of_run(const fs::path& directory);
 bool is_native(pid_t pid);
 
 std::string read_file(const fs::path& path);
+u64 number_in(const fs::path& path);  // 0: none
 std::string tail(const std::string& text, size_t lines);
 // Where the build's binaries are: build/NAME, seen from our own executable in build/tests/DIR.
 fs::path build_path(const std::string& name);

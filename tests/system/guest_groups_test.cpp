@@ -25,11 +25,6 @@ fs::path guest_groups(Lab& lab, int node, const char* with) {
   return {};
 }
 
-u64 number_in(const fs::path& file) {
-  const std::string text = read_file(file);
-  return text.empty() ? 0 : std::stoull(text);
-}
-
 std::vector<fs::path> visits(const fs::path& base) {
   std::vector<fs::path> found;
   std::error_code gone;

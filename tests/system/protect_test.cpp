@@ -32,14 +32,15 @@ def at_work_until_told():
 
 class Protect : public testing::Test {
  protected:
-  // Starts `body` on node 2, protected every `seconds`.
-  void start(const std::string& body, int seconds) {
+  // Starts `body` on node 2, protected every `seconds`, up to so many MiB.
+  void start(const std::string& body, int seconds, int most_mb = 0) {
     directory_ = fresh_directory("protect");
     std::ofstream(directory_ / "program.py") << kHead << body;
     std::ofstream(directory_ / "text") << "first line\nsecond line\nthird line\n";
-    const Command command{.words = lab.on_node(1, {omctl_path(), "run", "--protect", std::to_string(seconds), "--lock",
-                                                   "-n", "node2", "--", "python3", "program.py"}),
-                          .directory = directory_};
+    const Command command{
+        .words = lab.on_node(1, {omctl_path(), "run", "--protect", std::to_string(seconds), "--protect-mb",
+                                 std::to_string(most_mb), "--lock", "-n", "node2", "--", "python3", "program.py"}),
+        .directory = directory_};
     run_directory_ = fresh_directory("run");
     program_ = std::make_unique<Child>(command, run_directory_);
   }
@@ -157,6 +158,23 @@ TEST_F(Protect, ThreadsGoOnTogether) {
   const Outcome got = told_to_go_on();
   EXPECT_TRUE(got.succeeded()) << got.describe() << got.err << lab.logs();
   EXPECT_EQ(got.out, "[1, 1, 1]\n");
+}
+
+TEST_F(Protect, WhatIsTooLargeForHomeHasNoImageThere) {
+  start(
+      "data = b'x' * (96 << 20)\nopen('at-work', 'w').close()\nwhile not os.path.exists('shrink'): work(1000)\n"
+      "del data\nat_work_until_told()\nprint('went on')\n",
+      1, 64);
+  ASSERT_TRUE(is_at_work());
+  EXPECT_TRUE(wait_until([&] { return lab.logs().find("more than the 64 MiB that home keeps") != std::string::npos; }));
+  const u32 before = images();
+  std::ofstream(directory_ / "shrink").close();
+  ASSERT_TRUE(wait_until([&] { return images() >= before + 2; })) << lab.logs();
+  kill_hosts();
+  ASSERT_TRUE(comes_home()) << lab.logs();
+  const Outcome got = told_to_go_on();
+  EXPECT_TRUE(got.succeeded()) << got.describe() << got.err << lab.logs();
+  EXPECT_EQ(got.out, "went on\n");
 }
 
 // Its only image is of before it wrote: to go on from there would write again.

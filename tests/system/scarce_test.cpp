@@ -116,11 +116,6 @@ TEST(FullDisk, UnderTheStateDirectoriesEndsNoMoveBadly) {
 
 void write_text(const fs::path& file, const std::string& text) { std::ofstream(file) << text << std::flush; }
 
-u64 number_in(const fs::path& file) {
-  std::string text = read_file(file);
-  return text.empty() ? 0 : std::stoull(text);
-}
-
 // A memory cgroup of our own (v1 or v2), which a node's daemon is put into: what it starts is in there as well.
 class SmallMemory {
  public:

@@ -8,10 +8,10 @@ namespace omig::cluster {
 namespace {
 
 TEST(Job, IsWholeAfterAJourneyAsText) {
-  for (const Job& job :
-       {Job{}, Job{.locked = true}, Job{.locked = true, .node = "node3"}, Job{.kind = JobKind::io},
-        Job{.locked = true, .node = "2", .kind = JobKind::cpu, .decay = DecayKind::none}, Job{.decay = DecayKind::fast},
-        Job{.disclosure = 0}, Job{.protect_s = 60}, Job{.locked = true, .disclosure = 2}})
+  for (const Job& job : {Job{}, Job{.locked = true}, Job{.locked = true, .node = "node3"}, Job{.kind = JobKind::io},
+                         Job{.locked = true, .node = "2", .kind = JobKind::cpu, .decay = DecayKind::none},
+                         Job{.decay = DecayKind::fast}, Job{.disclosure = 0}, Job{.protect_s = 60},
+                         Job{.protect_s = 60, .protect_mb = 512}, Job{.locked = true, .disclosure = 2}})
     EXPECT_EQ(job_from(text_of(job)), job) << text_of(job);
   EXPECT_EQ(text_of({}), "free");
 }

@@ -17,6 +17,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "lib/base/cgroup.h"
+
 namespace omig::lab {
 
 namespace {
@@ -187,29 +189,12 @@ std::vector<Hierarchy> hierarchies() {
   return found;
 }
 
-bool has_word(const std::string& text, const std::string& word) {
-  std::istringstream words(text);
-  for (std::string each; words >> each;)
-    if (each == word) return true;
-  return false;
-}
-
 // Our own place in the v2 hierarchy, as a path under its mount.
 fs::path own_v2_cgroup(const fs::path& mount) {
   std::istringstream lines(read_text("/proc/self/cgroup"));
   for (std::string line; std::getline(lines, line);)
     if (line.rfind("0::", 0) == 0) return mount / fs::path(line.substr(3)).relative_path();
   return mount;
-}
-
-// On v2 the children of a cgroup have CPU shares only if it says so; it may say so only while no process is in it
-// (the root excepted).
-bool v2_grants_cpu(const fs::path& cgroup) {
-  if (has_word(read_text(cgroup / "cgroup.subtree_control"), "cpu")) return true;
-  if (!has_word(read_text(cgroup / "cgroup.controllers"), "cpu")) return false;
-  std::ofstream control(cgroup / "cgroup.subtree_control");
-  control << "+cpu" << std::flush;
-  return control.good();
 }
 
 }  // namespace
@@ -250,7 +235,7 @@ CgroupPlan plan_cgroups(bool cpu_shares) {
         problem = fmt::format("no cgroup was delegated to this user under {}", each.mount.string());
         continue;
       }
-      if (!cpu_shares || v2_grants_cpu(candidate)) return {candidate, ""};
+      if (!cpu_shares || grants_to_children(candidate, "cpu")) return {candidate, ""};
       problem = fmt::format("{} does not grant the cpu controller to its children", candidate.string());
     }
   }
@@ -293,7 +278,8 @@ void make_cgroups(const Lab& lab) {
     if (mkdir(each.c_str(), 0755) != 0 && errno != EEXIST)
       throw LabError(fmt::format("cannot make the cgroup {}: {}", each.string(), errno_text()));
     // On v2 the lab's cgroup has to hand the controller on to the nodes'.
-    if (!lab.cpu_percents.empty() && each == lab.cgroup && fs::exists(each / "cgroup.controllers")) v2_grants_cpu(each);
+    if (!lab.cpu_percents.empty() && each == lab.cgroup && fs::exists(each / "cgroup.controllers"))
+      grants_to_children(each, "cpu");
   }
   if (lab.cpu_percents.empty()) return;
   for (const Node& node : lab.nodes) limit_cpu(node.cgroup, lab.cpu_percent_of(node));

@@ -92,6 +92,7 @@ void tell_job(Client* client, const cluster::JobChange& change) {
   if (change.decay) request["decay"] = cluster::name_of(*change.decay);
   if (change.disclosure) request["disclosure"] = *change.disclosure;
   if (change.protect_s) request["protect"] = *change.protect_s;
+  if (change.protect_mb) request["protect_mb"] = *change.protect_mb;
   if (change.held) request["held"] = *change.held;
   // What it inherits may have been changed since our environment was made: if homed knows us, it knows.
   const auto answer = client == nullptr ? std::nullopt : client->ask(request, kPatience);

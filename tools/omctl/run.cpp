@@ -38,7 +38,7 @@ void stay_at_home(Launch& launch) {
 int run_main(const cli::Words& words) {
   CLI::App app{"start a command that can move", "omctl run"};
   Launch launch;
-  std::string kind, decay, disclosure, protect;
+  std::string kind, decay, disclosure, protect, protect_mb;
   bool home = false, lock = false, unlock = false;
   CLI::Option* node =
       app.add_option("-n,--node", launch.node, "start it there, a node's name or number (default: here)");
@@ -64,6 +64,10 @@ int run_main(const cli::Words& words) {
                  "it visits is lost; 0: none")
       ->type_name("SECONDS")
       ->check(cli::whole_number(0, cluster::kMostProtect_s));
+  app.add_option("--protect-mb", protect_mb,
+                 "home gets no image of it, with --protect, while it has more memory than that; 0: no bound")
+      ->type_name("MIB")
+      ->check(cli::whole_number(0, cluster::kMostProtect_mb));
   cli::carries_command(app);
   cli::example(app,
                "  omctl run -- octave model.m\n  omctl run -n node2 -- make -j 8\n"
@@ -75,6 +79,7 @@ int run_main(const cli::Words& words) {
   if (!kind.empty()) launch.job.kind = cluster::job_kind_named(kind);
   if (!disclosure.empty()) launch.job.disclosure = static_cast<u32>(std::stoul(disclosure));
   if (!protect.empty()) launch.job.protect_s = static_cast<u32>(std::stoul(protect));
+  if (!protect_mb.empty()) launch.job.protect_mb = static_cast<u32>(std::stoul(protect_mb));
   if (!decay.empty()) launch.job.decay = cluster::decay_kind_named(decay);
   if (home) stay_at_home(launch);
   return omig::launch(launch, command);
