@@ -108,7 +108,7 @@ void Cell::create(const CellRequest& request) {
   const Fd engine(open(engine_path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!engine) throw std::runtime_error(fmt::format("{}: {}", engine_path, strerror(errno)));
 
-  const pid_t child = fork();
+  const pid_t child = _Fork();  // we have one thread still; a sanitizer would give the child of fork() another
   if (child < 0) throw std::runtime_error(fmt::format("fork: {}", strerror(errno)));
   if (child == 0) be_helper(request, helper_there.get(), init_there.get(), go_there.get(), engine.get(), stub);
   helper_there.reset();

@@ -149,6 +149,7 @@ void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
     answer(n.id, -ENOSYS);
     return;
   }
+  take_over();
   ++t->guest->calls;
   const CutCall before = std::exchange(t->cut, CutCall{});
   t->eintr_ok = false;
@@ -260,7 +261,10 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
     interrupted(t, n.id, aborted);
     return;
   }
-  t->restart_at_home = false;
+  if (t->restart_at_home) {
+    const std::lock_guard lock(mutex_);  // a freeze looks at threads that run
+    t->restart_at_home = false;
+  }
   t->sleep_deadline_ns = 0;
   if (row.nr == SYS_getdents64) value = hide_engine_entries(*t, args, value);
   complete_usage(*t, row.nr, args, value);

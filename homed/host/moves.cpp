@@ -139,8 +139,12 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
       ops.push_back(op(SYS_brk, 0));
     }
     const CutCall cut = t->cut;  // one of these calls is notified, and so would be taken for the next of the program's
+    hand_over();
     const long result = run_batch(t->tid, head_, ops);
-    t->cut = cut;
+    {
+      const std::lock_guard lock(mutex_);
+      t->cut = cut;
+    }
     struct {
       u64 clear_tid;
       u64 pad;
@@ -199,7 +203,11 @@ bool Visit::capture_guest(Guest& guest, image::Image* image, std::string* reason
 
 std::optional<u64> Visit::halt(Guest& guest, image::Image* image, std::string* reason) {
   const u64 excluded = guest.ear_excluded;
-  if (guest.ending) {
+  const bool ended = [&] {
+    const std::lock_guard lock(mutex_);
+    return guest.ending;
+  }();
+  if (ended) {
     *reason = "it has ended";
     return std::nullopt;
   }
@@ -215,6 +223,15 @@ std::optional<u64> Visit::halt(Guest& guest, image::Image* image, std::string* r
   else
     exclude(guest, excluded, kQuick);
   return std::nullopt;
+}
+
+// It lives elsewhere now.
+void Visit::end_here(Guest& guest) {
+  on_tracer([&] {
+    const std::lock_guard lock(mutex_);
+    guest.ending = guest.parted = true;
+    kill(guest.pid, SIGKILL);
+  });
 }
 
 void Visit::go_on_here(Guest& guest, u64 excluded) {
@@ -293,10 +310,7 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest, const std::string& by_it
   }
   close_account(*guest->threads.at(guest->pid));
   homecoming.go(by_itself_for);
-  on_tracer([&] {
-    guest->ending = guest->parted = true;
-    kill(guest->pid, SIGKILL);
-  });
+  end_here(*guest);
   report.ok = true;
   report.freeze_ms = report.total_ms = ms_since(start);
   report.bytes = statistics.bytes;
@@ -405,10 +419,7 @@ MoveReport Visit::go_on(std::shared_ptr<Guest> guest, const Target& to) {
   }
   std::string ignored;
   conversation.wait_committed(&ignored);
-  on_tracer([&] {
-    guest->ending = guest->parted = true;
-    kill(guest->pid, SIGKILL);
-  });
+  end_here(*guest);
   report.ok = true;
   report.freeze_ms = ms_since(frozen_at);
   report.total_ms = ms_since(start);

@@ -37,8 +37,11 @@ bool Visit::special(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   (void)buffers;
   switch (row.nr) {
     case SYS_exit: {
-      t->guest->parted = true;
       const u64 status = args[0];
+      {
+        const std::lock_guard lock(mutex_);
+        t->guest->parted = true;
+      }
       if (threads_of(*t->guest).size() == 1) close_account(*t);
       // Whoever joins this thread must not find it alive at home: its link ends with it.
       begin_call(*t, false);

@@ -196,7 +196,11 @@ void Visit::run() {
 void Visit::pump(int timeout_ms) {
   pollfd waits[2] = {{sigchld_.get(), POLLIN, 0}, {wakeup_.get(), POLLIN, 0}};
   const auto now = SteadyClock::now();
-  int limit = now < busy_until_ ? 2 : 200;
+  const bool busy = [&] {
+    const std::lock_guard lock(mutex_);
+    return now < busy_until_;
+  }();
+  int limit = busy ? 2 : 200;
   if (timeout_ms >= 0) limit = std::min(limit, timeout_ms);
   poll(waits, 2, limit);
   if ((waits[0].revents & POLLIN) != 0) {
@@ -238,6 +242,7 @@ void Visit::drain_waits() {
 void Visit::resume(GuestThread& t, int signal) {
   t.stopped = false;
   t.frozen = false;
+  hand_over();
   ptrace(PTRACE_CONT, t.tid, 0, signal);
 }
 

@@ -57,6 +57,7 @@ image::CpuTime thread_cpu(pid_t pid, pid_t tid) {
 }
 
 void CpuMeter::start(const image::CpuTime& shown, const image::CpuTime& unrecorded, const image::CpuTime& here) {
+  const std::lock_guard lock(mutex_);
   base_ = last_ = shown;
   unrecorded_ = unrecorded;
   started_at_ = recorded_at_ = here;
@@ -64,6 +65,7 @@ void CpuMeter::start(const image::CpuTime& shown, const image::CpuTime& unrecord
 
 // As the kernel's own cputime_adjust: the total is exact, and neither part ever goes back.
 image::CpuTime CpuMeter::shown(const image::CpuTime& here) {
+  const std::lock_guard lock(mutex_);
   const u64 used_ns = here.total_ns() - std::min(here.total_ns(), started_at_.total_ns());
   const u64 total_ns = std::max(base_.total_ns() + used_ns, last_.total_ns());
   u64 user_ns = std::max(base_.user_ns + here.since(started_at_).user_ns, last_.user_ns);
@@ -72,7 +74,14 @@ image::CpuTime CpuMeter::shown(const image::CpuTime& here) {
   return last_;
 }
 
+void CpuMeter::recorded(const image::CpuTime& here) {
+  const std::lock_guard lock(mutex_);
+  unrecorded_ = {};
+  recorded_at_ = here;
+}
+
 image::CpuTime CpuMeter::unrecorded(const image::CpuTime& here) const {
+  const std::lock_guard lock(mutex_);
   image::CpuTime sum = unrecorded_;
   sum += here.since(recorded_at_);
   return sum;

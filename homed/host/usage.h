@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <sys/types.h>
 
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,14 +26,16 @@ image::CpuTime thread_cpu(pid_t pid, pid_t tid);
 // The clocks of a process or thread on this node: what it has used here, and what it has been told before.
 class CpuMeter {
  public:
+  // All threads of a host may ask.
   // `here`: what this kernel has counted so far; all of it is ours (restoring it), not the program's.
   void start(const image::CpuTime& shown, const image::CpuTime& unrecorded, const image::CpuTime& here);
   // Given the kernel's present figure: what the program has used all over. Never goes back.
   image::CpuTime shown(const image::CpuTime& here);
   image::CpuTime unrecorded(const image::CpuTime& here) const;
-  void recorded(const image::CpuTime& here) { unrecorded_ = {}, recorded_at_ = here; }
+  void recorded(const image::CpuTime& here);
 
  private:
+  mutable std::mutex mutex_;
   image::CpuTime base_, unrecorded_, started_at_, recorded_at_, last_;
 };
 

@@ -326,6 +326,7 @@ class Visit {
   // Freezes it and captures it, on its way somewhere. What go_on_here() wants to know, should it stay after all;
   // nothing: `reason` says why not, and it goes on as before.
   std::optional<u64> halt(Guest& guest, image::Image* image, std::string* reason);
+  void end_here(Guest& guest);
   void go_on_here(Guest& guest, u64 excluded);
   void discard_home_memory(Guest& guest);
   void drop_pins(Guest& guest, i32 offered);
@@ -360,6 +361,11 @@ class Visit {
   std::mutex moves_mutex_;
   std::mutex fork_mutex_;
   std::mutex mutex_;
+  // A guest's thread stands still for one of us at a time: in a stop of ptrace for the tracer, in a notification for a
+  // worker. So the kernel orders what they write of it; these two say so to the language.
+  std::atomic<u32> handed_over_{0};
+  void hand_over() { handed_over_.fetch_add(1, std::memory_order_release); }
+  void take_over() const { (void)handed_over_.load(std::memory_order_acquire); }
   bool serving_ = false;  // what the guest came with is all here, nothing of it is left at home
   std::condition_variable signals_came_;
   std::unordered_map<pid_t, std::shared_ptr<GuestThread>> threads_;
