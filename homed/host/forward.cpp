@@ -143,17 +143,27 @@ void Visit::end_call(GuestThread& t) {
   t.aborting = false;
 }
 
+// The thread that waits for an answer to a new call, and what a move had cut short of the one before.
+std::shared_ptr<GuestThread> Visit::begin_serving(pid_t tid, CutCall* before) {
+  const std::lock_guard lock(mutex_);
+  const auto it = threads_.find(tid);
+  if (it == threads_.end()) return nullptr;
+  GuestThread& t = *it->second;
+  *before = std::exchange(t.cut, CutCall{});
+  t.eintr_ok = false;
+  t.temporary_mask.reset();
+  return it->second;
+}
+
 void Visit::serve(const seccomp_notif& n, WorkerBuffers& buffers) {
-  const auto t = find_thread(static_cast<pid_t>(n.pid));
+  take_over();
+  CutCall before;
+  const auto t = begin_serving(static_cast<pid_t>(n.pid), &before);
   if (!t) {
     answer(n.id, -ENOSYS);
     return;
   }
-  take_over();
   ++t->guest->calls;
-  const CutCall before = std::exchange(t->cut, CutCall{});
-  t->eintr_ok = false;
-  t->temporary_mask.reset();
   const u32 nr = static_cast<u32>(n.data.nr);
   u64 args[6];
   for (int i = 0; i < 6; ++i) args[i] = n.data.args[i];

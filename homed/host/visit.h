@@ -252,6 +252,7 @@ class Visit {
     u64 time_over_ns = 0;    // the call is to end then
     bool timed_out = false;  // and was cut for that
   };
+  std::shared_ptr<GuestThread> begin_serving(pid_t tid, CutCall* before);
   void serve(const seccomp_notif& n, WorkerBuffers& buffers);
   void forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& n, const syscalls::Row& row,
                const u64 args[6], CutCall before, WorkerBuffers& buffers);
