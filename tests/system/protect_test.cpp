@@ -68,7 +68,8 @@ class Protect : public testing::Test {
   // One that was begun after this.
   bool has_a_new_image() {
     const u32 before = images();
-    return wait_until([&] { return images() >= before + 2; });
+    // A twentieth of its time is for images: under a sanitizer one takes a second.
+    return wait_until([&] { return images() >= before + 2; }, milliseconds(90'000));
   }
   // At work away, and at home again when its host was killed after an image of that.
   bool outlives_its_host() {
