@@ -144,12 +144,15 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
     t->stopped = true;
     t->cpu.start(image.threads[i].shown, image.threads[i].unrecorded, thread_cpu(guest->pid, t->tid));
     guest->threads[t->tid] = t;
-    threads_[t->tid] = t;
   }
   const image::Account& account = guest->header.account;
   guest->cpu.start(account.shown, account.unrecorded, process_cpu(guest->pid));
   apply_limits(guest->pid, account, account.shown);
-  guests_[guest->home_pid] = guest;
+  {
+    const std::lock_guard lock(mutex_);  // the door is open: homed may ask already who is here
+    for (const auto& [tid, t] : guest->threads) threads_[tid] = t;
+    guests_[guest->home_pid] = guest;
+  }
   listener_ = std::move(listener);
   // The worker hands over to the tracer and back: keep both on one CPU when the kernel can (Linux 6.6).
   ioctl(listener_.get(), abi::kNotifSetFlags, abi::kNotifSyncWakeUp);
