@@ -32,13 +32,8 @@ class Faults : public testing::Test {
 
   // Runs the worker, does `act` to it, and expects that it ends as natively all the same.
   void expect_survives(std::function<std::string(pid_t)> act) {
-    MovePlan plan;
-    plan.seed = run_seed();
-    plan.instead = std::move(act);
-    MovedRun want = run_program(worker(), Flavour::native, nullptr, {});
-    MovedRun got = run_program(worker(), Flavour::moved, &lab, plan);
-    std::string problems = differences(got, want);
-    if (!problems.empty()) ADD_FAILURE() << problems << circumstances(got, &lab);
+    const std::string wrong = unlike_native(worker(), worker(), lab, std::move(act));
+    EXPECT_TRUE(wrong.empty()) << wrong;
   }
 
   // The same, but it must end by SIGKILL (137 to a shell), and say why unless somebody at home killed it.

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <poll.h>
 
-#include "tests/system/moves.h"
 #include "tests/system/wait.h"
 
 namespace omig::test {
@@ -13,15 +12,16 @@ namespace {
 
 constexpr std::chrono::seconds kBusy{30};
 
-bool is_busy(const Outcome& answer) { return !answer.succeeded() && answer.err.find("try again") != std::string::npos; }
-
 }  // namespace
 
-Outcome answer_to_migrate(const Lab& lab, pid_t pid, const std::string& target, int home) {
+bool is_busy(const Outcome& answer) { return !answer.succeeded() && answer.err.find("try again") != std::string::npos; }
+
+Outcome answer_to_migrate(const Lab& lab, pid_t pid, const std::string& target, int home,
+                          const std::function<bool(const Outcome&)>& again) {
   const auto end = Clock::now() + kBusy;
   while (true) {
     Outcome answer = lab.omctl(home, {"migrate", std::to_string(pid), target});
-    if (!is_busy(answer) || Clock::now() > end) return answer;
+    if (!again(answer) || Clock::now() > end) return answer;
     poll(nullptr, 0, 10);
   }
 }
@@ -61,6 +61,18 @@ std::unique_ptr<Child> migrate_until_stopped(const Lab& lab, pid_t pid, const st
     *trouble = "no host came to the fault point: " + mover->outcome().describe() + " " + mover->outcome().err;
     return nullptr;
   }
+}
+
+std::string unlike_native(const Command& native, const Command& moved, Lab& lab, std::function<std::string(pid_t)> act,
+                          milliseconds limit) {
+  MovePlan plan;
+  plan.seed = run_seed();
+  plan.limit = limit;
+  plan.instead = std::move(act);
+  const MovedRun want = run_program(native, Flavour::native, nullptr, {});
+  const MovedRun got = run_program(moved, Flavour::moved, &lab, plan);
+  const std::string found = differences(got, want);
+  return found.empty() ? "" : found + circumstances(got, &lab);
 }
 
 }  // namespace omig::test

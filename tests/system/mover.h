@@ -5,15 +5,19 @@
 // these, because what they are asked for is what comes after it.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
-#include "tests/system/lab.h"
+#include "tests/system/compare.h"
 
 namespace omig::test {
 
-// What `omctl migrate` says in the end.
-Outcome answer_to_migrate(const Lab& lab, pid_t pid, const std::string& target, int home = 1);
+bool is_busy(const Outcome& answer);  // and so worth another attempt
+
+// What `omctl migrate` says in the end: when it is not to be asked `again`, or after half a minute.
+Outcome answer_to_migrate(const Lab& lab, pid_t pid, const std::string& target, int home = 1,
+                          const std::function<bool(const Outcome&)>& again = is_busy);
 
 // `omctl migrate` in the background, from node 1.
 std::unique_ptr<Child> start_migrate(const Lab& lab, pid_t pid, const std::string& target);
@@ -26,5 +30,10 @@ pid_t stopped_host(const Lab& lab, int node);
 // A mover with whose move a host of `node` came to its fault point. Null: none did; *trouble says what the mover said.
 std::unique_ptr<Child> migrate_until_stopped(const Lab& lab, pid_t pid, const std::string& target, int node,
                                              std::string* trouble);
+
+// Runs `native` as that, and `moved`, which is the same program, on node 1, where `act` is done at its announcement
+// (MovePlan::instead). In what the two are not the same, with all that a failure needs; empty: nothing.
+std::string unlike_native(const Command& native, const Command& moved, Lab& lab, std::function<std::string(pid_t)> act,
+                          milliseconds limit = milliseconds(60'000));
 
 }  // namespace omig::test

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "tests/system/fifos.h"
+#include "tests/system/mover.h"
 #include "tests/system/wait.h"
 
 namespace omig::test {
@@ -256,18 +257,17 @@ bool until_it_is(const std::string& name, pid_t pid) {
 }
 
 std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home) {
-  auto end = Clock::now() + std::chrono::seconds(30);
-  while (true) {
-    Outcome outcome = lab.omctl(home, {"migrate", std::to_string(pid), target});
-    if (outcome.succeeded()) return "";
-    if (!is_alive(pid)) return "gone";
-    std::string text = outcome.err.empty() ? outcome.describe() : outcome.err;
-    while (!text.empty() && text.back() == '\n') text.pop_back();
+  const Outcome outcome = answer_to_migrate(lab, pid, target, home, [&](const Outcome& answer) {
+    const auto says = [&](const char* words) { return answer.err.find(words) != std::string::npos; };
     // The visited node knows of an end first; home's process must follow at once.
-    const bool ended = text.find("it ended") != std::string::npos || text.find("has ended") != std::string::npos;
-    if ((!ended && text.find("try again") == std::string::npos) || Clock::now() > end) return text;
-    poll(nullptr, 0, 10);
-  }
+    const bool ends = !answer.succeeded() && (says("it ended") || says("has ended"));
+    return (is_busy(answer) || ends) && is_alive(pid);
+  });
+  if (outcome.succeeded()) return "";
+  if (!is_alive(pid)) return "gone";
+  std::string text = outcome.err.empty() ? outcome.describe() : outcome.err;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
 }
 
 std::vector<std::pair<std::string, std::string>> program_environment(const Lab* lab, Flavour flavour) {

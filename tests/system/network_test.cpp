@@ -41,9 +41,8 @@ class NetworkTest : public testing::Test {
     return run_program(worker(), Flavour::moved, &lab, plan);
   }
   void expect_survives(std::function<std::string(pid_t)> act, milliseconds limit = milliseconds(60'000)) {
-    const MovedRun want = run_program(worker(), Flavour::native, nullptr, {});
-    const MovedRun got = run_moved(std::move(act), limit);
-    EXPECT_EQ(differences(got, want), "") << circumstances(got, &lab);
+    const std::string wrong = unlike_native(worker(), worker(), lab, std::move(act), limit);
+    EXPECT_TRUE(wrong.empty()) << wrong;
   }
 
   // Of what `node` knows of another.

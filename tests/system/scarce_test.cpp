@@ -209,13 +209,9 @@ class SmallNode : public testing::Test {
   void limit_node3() { memory.take(lab->homed(3)); }
 
   void expect_unharmed(int mib, std::function<std::string(pid_t)> act) {
-    Command program{.words = {subject("pieces"), std::to_string(mib)}};
-    MovedRun want = run_program(program, Flavour::native, nullptr, {});
-    MovePlan plan;
-    plan.seed = run_seed();
-    plan.instead = std::move(act);
-    MovedRun got = run_program(program, Flavour::moved, lab.get(), plan);
-    EXPECT_EQ(differences(got, want), "") << circumstances(got, lab.get());
+    const Command program{.words = {subject("pieces"), std::to_string(mib)}};
+    const std::string wrong = unlike_native(program, program, *lab, std::move(act));
+    EXPECT_TRUE(wrong.empty()) << wrong;
     EXPECT_EQ(lab->health(), "");
   }
 

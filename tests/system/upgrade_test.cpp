@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "tests/system/compare.h"
+#include "tests/system/mover.h"
 #include "tests/system/other_homed.h"
 #include "tests/system/wait.h"
 
@@ -30,15 +30,12 @@ class Upgrade : public testing::Test {
   }
   // Busy, four threads, files; it checks itself all the time. Of node 1, with the engine of this or of that release.
   void expect_survives(bool previous, std::function<std::string(pid_t)> act) {
-    Command worker{.words = {build_path("tests/programs/threads_parallel_calls")}};
-    const MovedRun want = run_program(worker, Flavour::native, nullptr, {});
+    const Command native{.words = {build_path("tests/programs/threads_parallel_calls")}};
+    Command worker = native;
     if (previous)
       worker.words.insert(worker.words.begin(), {"env", "LD_PRELOAD=" + (previous_ / "preload/libomig.so").string()});
-    MovePlan plan;
-    plan.seed = run_seed();
-    plan.instead = std::move(act);
-    const MovedRun got = run_program(worker, Flavour::moved, lab.get(), plan);
-    EXPECT_EQ(differences(got, want), "") << circumstances(got, lab.get());
+    const std::string wrong = unlike_native(native, worker, *lab, std::move(act));
+    EXPECT_TRUE(wrong.empty()) << wrong;
   }
   // Or the test would prove nothing.
   bool is_previous(pid_t pid, const char* what) const {
