@@ -20,7 +20,7 @@ for (r in 1:25) {
 }
 P
     Rscript --vanilla work.R ;;
-  openssl) seq 1 300000 > data; for a in sha256 sha512 md5; do openssl dgst -$a data; done; openssl enc -aes-256-ctr -K 00 -iv 00 -in data 2>/dev/null | sha256sum; openssl prime -generate -bits 64 > /dev/null && echo prime ;;
+  openssl) seq 1 3000000 > data; for a in sha256 sha512 md5; do openssl dgst -$a data; done; openssl enc -aes-256-ctr -K 00 -iv 00 -in data 2>/dev/null | sha256sum; openssl prime -generate -bits 64 > /dev/null && echo prime ;;
   gfortran)
     cat > work.f90 <<'F'
 program work
