@@ -352,6 +352,9 @@ Json Control::processes(const std::map<pid_t, u64>& away) {
               {"demand", v.meter.demand()},
               {"calls", v.calls},
               {"since_ms", v.since_ms},
+              {"image_bytes", v.image_bytes},
+              {"image_us", v.image_us},
+              {"image_holds", v.image_holds},
               {"moving", d_.moving.contains(key)},
               {"local_pid", v.local_pid},
               {"command", v.job.disclosure < cluster::kDiscloseAll ? "-" : v.command}};

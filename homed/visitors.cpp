@@ -134,6 +134,9 @@ void Visitors::take_list(pid_t host_pid, const Json& answer, i64 now_ms) {
     v.command = text_field(guest, "command");
     v.uid = field<uid_t>(guest, "uid", 0);
     v.since_ms = field<u64>(guest, "since_ms", 0);
+    v.image_bytes = field<u64>(guest, "image_bytes", 0);
+    v.image_us = field<u64>(guest, "image_us", 0);
+    v.image_holds = field<bool>(guest, "image_holds", true);
     v.moves = field<u32>(guest, "moves", 1);
     v.listed_ms = now_ms;
     v.local_pid = field<pid_t>(guest, "guest_pid", 0);

@@ -27,8 +27,10 @@ struct Visitor {
   double calls_per_s = 0;
   double cpu_per_s = 1;  // as calls_per_s: lately; until it is known it is taken to have a CPU
   std::string command;
-  uid_t uid = 0;     // at home
-  u64 since_ms = 0;  // how long it has been here
+  uid_t uid = 0;                      // at home
+  u64 since_ms = 0;                   // how long it has been here
+  u64 image_bytes = 0, image_us = 0;  // of the last image of it that home got from here
+  bool image_holds = true;
   u32 moves = 1;
   i64 listed_ms = 0;  // our clock, when its host last told about it
   cluster::DemandMeter meter;

@@ -69,6 +69,7 @@ class Arriving {
       return 1;
     }
     peer_.end();
+    visit_->take_write_tracker(restore_->take_write_tracker());
     if (image_.header.actions_known == 0) {  // it comes from home itself
       visit_->take_pending_from_home(image_.pending);
       visit_->keep_or_discard_home_memory(image_.pending.empty());

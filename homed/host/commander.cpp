@@ -50,6 +50,9 @@ nlohmann::json Visit::obey(const nlohmann::json& order) {
                         {"command", guest->command},
                         {"uid", guest->home_uid},
                         {"job", guest->job},
+                        {"image_bytes", guest->image_bytes.load()},
+                        {"image_us", guest->image_us.load()},
+                        {"image_holds", !guest->past_image},
                         {"since_ms", since}});
     }
     return {{"ok", true}, {"guests", guests}};

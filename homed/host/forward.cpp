@@ -308,6 +308,7 @@ bool Visit::exchange(const std::shared_ptr<GuestThread>& t, u64 notification, co
     deputy_gone(*t->guest);  // the notification dies with the guest
     return false;
   }
+  if ((reply->flags & wire::kReplyPastImage) != 0) note_effect(*t->guest, buffers.call, reply->ret);
   await_signals(*t->guest, reply->signals);
   return true;
 }

@@ -37,16 +37,14 @@ class Homecoming {
 
   // `stays`: only an image of it goes home.
   bool prepare(std::string* reason, PageStatistics* statistics, bool stays = false) {
-    plan_ = image::plan_layout(guest_.home_vmas, image_.vmas, guest_.pins);
-    if (guest_.home_dirty && !discard()) return broken(reason);
-    guest_.home_dirty = true;
-    if (!return_segments(reason, statistics)) return false;
-    if (!edit(reason) || !send_memory(reason, statistics) || !protect(reason)) return false;
-    if (!set_memory_map(reason) || !set_actions(reason)) return false;
-    if (!hand_over_state(reason)) return false;
-    if (!stays) queue_pending();  // last: a failure after it would leave each of them twice
-    return true;
+    const bool prepared = bring_memory(reason, statistics) && hand_over_state(reason);
+    if (!prepared) guest_.home_copy = {};     // home may have half of it
+    if (prepared && !stays) queue_pending();  // last: a failure after it would leave each of them twice
+    return prepared;
   }
+
+  // After prepare(): what home maps.
+  const std::vector<image::Vma>& layout() const { return plan_.result; }
 
   // The last word: from here on the guest never runs again.
   // `reason`: why it comes by itself, kept for those who ask (omctl why); empty: it was told to.
@@ -80,18 +78,33 @@ class Homecoming {
     return visit_.home_call(*lead_, nr, args, input, relocs);
   }
 
+  bool bring_memory(std::string* reason, PageStatistics* statistics) {
+    plan_ = image::plan_layout(guest_.home_vmas, image_.vmas, guest_.pins);
+    for (const image::Edit& e : plan_.edits) {
+      if (e.kind != image::EditKind::protect && e.kind != image::EditKind::advise)
+        guest_.home_copy.forget(Range(e.start, e.start + e.bytes));
+    }
+    if (guest_.home_dirty) discard();
+    guest_.home_dirty = true;
+    return return_segments(reason, statistics) && edit(reason) && send_memory(reason, statistics) && protect(reason) &&
+           set_memory_map(reason) && set_actions(reason);
+  }
+
   bool failed(std::string* reason, const char* what, long error) {
     *reason = fmt::format("home cannot take it back: {}: {}", what, strerror(static_cast<int>(-error)));
     return false;
   }
 
-  bool discard() {
+  // What an older image or attempt has left, unless it is known to be as it is here.
+  void discard() {
     for (const image::Vma& v : guest_.home_vmas) {
       if (v.kind != image::VmaKind::anonymous && v.kind != image::VmaKind::file) continue;
-      if ((v.flags & (image::kSharedReadOnly | image::kSegment)) == 0)
-        call(SYS_madvise, {v.start, v.bytes(), MADV_DONTNEED});
+      if ((v.flags & (image::kSharedReadOnly | image::kSegment)) != 0) continue;
+      Ranges unknown;
+      unknown += Range(v.start, v.end);
+      unknown -= guest_.home_copy.areas;
+      for (const Range& r : unknown) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), MADV_DONTNEED});
     }
-    return true;
   }
 
   // Before the layout changes: home still maps all of them as it did when the program left.
@@ -172,6 +185,7 @@ class Homecoming {
   bool send_memory(std::string* reason, PageStatistics* statistics) {
     std::vector<bool> there(guest_.files.files().size(), true);
     for (const Preparation& p : preparations(guest_.pid, plan_.result)) fresh_ += Range(p.used_start, p.used_end);
+    fresh_ -= guest_.home_copy.areas;
     size_t at = 0;
     long error = 0;
     const PageSink sink = [&](u64 address, std::span<u8> bytes) {
@@ -182,18 +196,30 @@ class Homecoming {
       return write_home(address, bytes);
     };
     const u64 kept_from = page_down(guest_.header.mm.arg_start), kept_to = page_up(guest_.header.mm.env_end);
-    const PageRequest request{plan_.result, there, Range(kept_from, kept_to)};
+    const PageRequest request{plan_.result, there, Range(kept_from, kept_to), &guest_.home_copy.pages};
     // Home's old guards would refuse the bytes.
     for (const image::Vma& v : plan_.result) {
       if (image_.header.advised != 0 && v.kind == image::VmaKind::anonymous)
         call(SYS_madvise, {v.start, v.bytes(), kMadvGuardRemove});
     }
-    Ranges guards;
-    if (send_pages(guest_.pid, request, sink, statistics, &guards)) {
-      for (const Range& r : guards) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kMadvGuardInstall});
-      return true;
+    Ranges guards, gone;
+    if (!send_pages(guest_.pid, request, sink, statistics, &guards, &gone))
+      return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
+    for (const Range& r : guards) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kMadvGuardInstall});
+    return take_back(gone, reason);
+  }
+
+  // What home has of an older image and the guest has given up since.
+  bool take_back(const Ranges& gone, std::string* reason) {
+    for (const image::Vma& v : plan_.result) {
+      Ranges here;
+      boost::icl::add_intersection(here, gone, Range(v.start, v.end));
+      for (const Range& r : here) {
+        const long error = call(SYS_madvise, {r.lower(), r.upper() - r.lower(), MADV_DONTNEED});
+        if (error < 0) return failed(reason, "memory", error);
+      }
     }
-    return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
+    return true;
   }
 
   // Home gave its memory back. It is taken again in large steps: a fault for each page costs more than its bytes.

@@ -244,6 +244,7 @@ void Visit::keep_or_discard_home_memory(bool complete) {
   if (protection_of(guest) == std::chrono::seconds(0) || !too_large_for_home(guest).empty())
     return discard_home_memory(guest);
   guest.home_dirty = true;
+  note_writes(guest);
   if (complete) declare_image(guest, guest.header.actions[wire::kAbortSignal - 1]);
 }
 

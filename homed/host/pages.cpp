@@ -205,6 +205,15 @@ std::vector<Preparation> preparations_from_json(const nlohmann::json& json) {
   return list;
 }
 
+Ranges notable(std::span<const image::Vma> vmas) {
+  constexpr u64 kWorthwhileBytes = 256 << 10;
+  Ranges result;
+  for (const image::Vma& v : vmas) {
+    if (plain(v) && v.bytes() >= kWorthwhileBytes) result += Range(v.start, v.end);
+  }
+  return result;
+}
+
 Ranges kept(std::span<const Preparation> prepared, std::span<const image::Vma> vmas) {
   Ranges areas, result;
   for (const Preparation& p : prepared) areas += Range(p.start, p.end);
@@ -263,11 +272,11 @@ bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, Pag
   return true;
 }
 
-void WriteTracker::start(pid_t pid, std::span<const Preparation> prepared) {
+void WriteTracker::start(pid_t pid, const Ranges& wanted) {
   abi::UffdApi api{abi::kUffdApi, abi::kUffdWpAsync, 0};
-  if (!userfaultfd || ioctl(userfaultfd.get(), abi::kUffdioApi, &api) != 0) return;
-  Ranges wanted;
-  for (const Preparation& p : prepared) wanted += Range(p.start, p.end);
+  areas.clear();
+  if (!open_ && (!userfaultfd || ioctl(userfaultfd.get(), abi::kUffdioApi, &api) != 0)) return;
+  open_ = true;
   for (const MapsLine& line : read_maps(pid)) {
     Ranges here;
     boost::icl::add_intersection(here, wanted, Range(line.start, line.end));
@@ -275,6 +284,18 @@ void WriteTracker::start(pid_t pid, std::span<const Preparation> prepared) {
     if (here.empty() || line.inode != 0 || ioctl(userfaultfd.get(), abi::kUffdioRegister, &whole) != 0) continue;
     areas += here;
   }
+}
+
+bool WriteTracker::mark(pid_t pid, Ranges* there) const {
+  const Fd pagemap = open_of(pid, "pagemap");
+  abi::PmScanArg scan{};
+  scan.flags = abi::kPmScanWpMatching;
+  scan.category_anyof_mask = scan.return_mask = kThere;
+  const auto note = [&](Range range, u64) {
+    *there += range;
+    return true;
+  };
+  return std::ranges::all_of(areas, [&](const Range& area) { return walk(pagemap, area, scan, note); });
 }
 
 bool PreCopy::send(const PageSink& sink, PageStatistics* statistics) {

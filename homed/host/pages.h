@@ -30,6 +30,8 @@ struct Preparation {
 std::vector<Preparation> preparations(pid_t pid, std::span<const image::Vma> vmas);
 nlohmann::json preparations_to_json(std::span<const Preparation> list);
 std::vector<Preparation> preparations_from_json(const nlohmann::json& json);
+// Where noting writes is worth while: private memory that is not just a few pages.
+Ranges notable(std::span<const image::Vma> vmas);
 // What of it outlasts the freeze, when the layout is final. Both ends work it out for themselves.
 Ranges kept(std::span<const Preparation> prepared, std::span<const image::Vma> vmas);
 
@@ -63,8 +65,24 @@ bool send_pages(pid_t pid, const PageRequest& request, const PageSink& sink, Pag
 struct WriteTracker {
   Fd userfaultfd;  // opened in the process, held by us; its end ends the marks
   Ranges areas;
-  // The process does not run meanwhile: whole mappings are marked, for half of one would be two.
-  void start(pid_t pid, std::span<const Preparation> prepared);
+  // The process does not run meanwhile: whole mappings are marked, for half of one would be two. Again: for the
+  // mappings that it has now.
+  void start(pid_t pid, const Ranges& wanted);
+  // Marks all that is there in the areas, and tells where that is. False: not all of it may be marked.
+  bool mark(pid_t pid, Ranges* there) const;
+
+ private:
+  bool open_ = false;  // the kernel has agreed to note writes
+};
+
+// What home has of a guest, if it keeps an image: in these areas exactly these pages, as they were when they were
+// marked.
+struct HomeCopy {
+  Ranges areas, pages;
+  void forget(const Range& range) {
+    areas -= range;
+    pages -= range;
+  }
 };
 
 class PreCopy {

@@ -24,6 +24,7 @@
 #include "homed/host/cell_fds.h"
 #include "homed/host/proc.h"
 #include "homed/host/usage.h"
+#include "lib/abi/userfaultfd.h"
 #include "lib/base/scheduling.h"
 #include "lib/syscalls/filter.h"
 
@@ -85,6 +86,19 @@ void Restore::prepare() {
     ops.push_back(op(SYS_munmap, line.start, bytes));
   }
   batch(cell_.guest, ops, "clearing the room");
+  open_write_tracker();
+}
+
+// While it may: the filter lets nobody open one.
+void Restore::open_write_tracker() {
+  std::vector<BatchOp> open = {op(SYS_userfaultfd, O_CLOEXEC | abi::kUffdUserModeOnly, 0, 0, 0, 0, 0, true)};
+  batch(cell_.guest, open, "noting writes");
+  if (open[0].ret < 0) return;
+  const u64 fd = static_cast<u64>(open[0].ret);
+  const Fd process(static_cast<int>(syscall(SYS_pidfd_open, cell_.guest, 0)));
+  write_tracker_ = Fd(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
+  std::vector<BatchOp> close = {op(SYS_close, fd)};
+  batch(cell_.guest, close, "noting writes");
 }
 
 void Restore::make_ready(std::vector<Preparation> preparations) {

@@ -24,6 +24,8 @@ class Restore {
 
   // Work area, everything of the exec'ed image unmapped, vdso pages put aside. Before the freeze.
   void prepare();
+  // A userfaultfd of the guest, with which its writes can be noted (pages.h); none where the kernel has none to give.
+  Fd take_write_tracker() { return std::move(write_tracker_); }
   // Before the freeze: maps large memory, and while pages for it come from there, takes memory for the rest of them.
   void make_ready(std::vector<Preparation> preparations);
   bool receive_ahead(Conversation& from);
@@ -43,12 +45,14 @@ class Restore {
   using PlaceSegment = std::function<bool(u64 address, std::span<const u8> bytes)>;
   bool receive_runs(Conversation& from, std::span<const image::Vma> vmas, Ranges* gone, Ranges* guards,
                     const PlaceSegment& place_segment = {});
+  void open_write_tracker();
   void batch(pid_t tid, std::vector<BatchOp>& ops, const char* what, const std::function<void()>& while_running = {});
 
   Cell& cell_;
   const EngineHead& head_;
   std::map<image::VmaKind, u64> aside_;
   std::vector<Preparation> ready_;
+  Fd write_tracker_;
 };
 
 // A batch op from plain arguments.

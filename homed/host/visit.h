@@ -150,12 +150,20 @@ struct Guest {
   bool freezing = false;
   bool ending = false;      // its death is our doing: no `die` for the deputy
   bool home_dirty = false;  // home may have pages: an attempt to go there left them, or they are just given back
-  SteadyClock::time_point image_due{};  // protect.cpp
-  std::string not_protected;            // why, if the last attempt failed
-  bool homes_stop = false;              // it stops because homed said that home's process did
-  int stop_to_tell = 0;                 // a stop signal was delivered here: home's process must stop by this one
-  u64 stop_seq = 0;                     // the order to do so
-  int vfork_children = 0;               // a parent in vfork cannot be stopped
+  // protect.cpp
+  WriteTracker writes;
+  HomeCopy home_copy;
+  SteadyClock::time_point image_due{};         // at the latest
+  SteadyClock::time_point image_affordable{};  // not before
+  std::atomic<bool> past_image = false;        // it has done what must not be done twice since
+  std::atomic<u64> effects = 0;                // calls that may have been that
+  u64 effects_looked = 0;
+  std::atomic<u64> image_bytes = 0, image_us = 0;  // of the last image: sent, and for how long it stood still
+  std::string not_protected;                       // why, if the last attempt failed
+  bool homes_stop = false;                         // it stops because homed said that home's process did
+  int stop_to_tell = 0;    // a stop signal was delivered here: home's process must stop by this one
+  u64 stop_seq = 0;        // the order to do so
+  int vfork_children = 0;  // a parent in vfork cannot be stopped
   pid_t vfork_parent = 0;
   bool coming_home = false;
   bool dies_here = false;               // going home to leave a core has failed
@@ -190,6 +198,8 @@ class Visit {
   // Home's copy of the memory is given back: the program lives here now. Or it is kept as its first image, if it is
   // protected and `complete`. Before run().
   void keep_or_discard_home_memory(bool complete);
+  // As it arrives: its writes can be noted by this.
+  void take_write_tracker(Fd userfaultfd);
   void take_pending_from_home(const std::vector<image::Pending>& pending);
   // Lets it run and serves until the last guest is gone.
   void run();
@@ -335,6 +345,9 @@ class Visit {
   // protect.cpp
   std::chrono::seconds protection_of(const Guest& guest);  // 0: none
   std::string too_large_for_home(const Guest& guest);      // to be protected; empty: it is not
+  static void note_effect(Guest& guest, const syscalls::Prepared& call, i64 ret);
+  static void take_layout(Guest& guest, const std::vector<image::Vma>& layout);
+  void note_writes(Guest& guest);  // from here on: home has all that is here now
   bool declare_image(Guest& guest, const wire::KernelSigaction& abort_action);
   std::string renew_image(const std::shared_ptr<Guest>& guest);
   void protect(const Guest& guest);  // from now on, if it is to be

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -136,7 +137,8 @@ u32 effect_flags(const Row& row, const u64 args[6]) {
       return (args[row.nr == __NR_open ? 1 : 2] & kMayWrite) == O_RDONLY ? wire::kCallOpens : 0;
     }
   }
-  const bool asks = row.nr == __NR_fcntl && (args[1] == F_GETFD || args[1] == F_GETFL);
+  const bool asks = (row.nr == __NR_fcntl && (args[1] == F_GETFD || args[1] == F_GETFL)) ||
+                    (row.nr == __NR_ioctl && (args[1] == TCGETS || args[1] == TIOCGWINSZ || args[1] == FIONREAD));
   return asks || (row.nr == __NR_prlimit64 && args[2] == 0) ? wire::kCallHarmless : 0;
 }
 
@@ -318,7 +320,9 @@ void build_call(u32 nr, const u64 args[6], std::span<const u8> input, std::span<
   out->error = 0;
   out->restart = Restart::never;
   wire::Frame frame{wire::Type::call, static_cast<u32>(out->message.size() - sizeof(wire::Frame)), 0};
+  const Row* const row = find(nr);
   wire::Call call{.nr = nr,
+                  .flags = row != nullptr ? effect_flags(*row, args) : 0,
                   .relocs = static_cast<u32>(relocs.size()),
                   .outs = static_cast<u32>(outs.size()),
                   .in_bytes = static_cast<u32>(input.size()),

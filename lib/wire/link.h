@@ -210,6 +210,7 @@ inline constexpr u32 kReplySigpipe = 2;   // a SIGPIPE belongs to the caller
 inline constexpr u32 kReplySigxfsz = 32;  // a SIGXFSZ does
 inline constexpr u32 kReplyTimesOut =
     16;  // with kReplyAborted: the socket has a time-out, EINTR whatever SA_RESTART says
+inline constexpr u32 kReplyPastImage = 64;    // since its image the process has done what must not be done twice
 inline constexpr u32 kReplyInBackground = 8;  // with kReplyNotRun: see kCallMindsBackground
 inline constexpr u32 kReplyAborted = 4;  // ret is -EINTR because of our abort (a signal of the guest's is the cause)
 

@@ -273,6 +273,7 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
     result = execute(b, call, frame.seq, &flags);
     if (stops) let_stop(call.nr, false);
     if (counts) end_effect(call, result, flags);
+    if (is_past_image()) flags |= wire::kReplyPastImage;
   }
   if ((call.flags & wire::kCallUnanswered) == 0) ret = answer(b, call, l, frame.seq, result, flags);
   trim_scratch(b, kLeftMapped);

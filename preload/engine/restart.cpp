@@ -134,6 +134,7 @@ bool decide() {
     return false;
   }
   take_back();
+  sys(__NR_munmap, kPinsAddress, kPinsBytes);  // files that were mapped aside for the way home
   note_reason();
   leave_deputy_life(st.abort_action);
   return true;
@@ -155,6 +156,7 @@ bool begin_effect(const wire::Call& call) {
   if (load(&state().image_is_whole) == 0 || (call.flags & wire::kCallHarmless) != 0) return false;
   if ((call.flags & wire::kCallReads) != 0 && note_position(call.args[0])) return false;
   if ((call.flags & wire::kCallCloses) != 0 && closes_what_was_opened(call.args[0])) return false;
+  __atomic_add_fetch(&state().effects_under_way, 1, __ATOMIC_SEQ_CST);
   count_effect();
   return true;
 }
@@ -163,9 +165,14 @@ void end_effect(const wire::Call& call, i64 ret, u32 reply_flags) {
   const bool nothing = (reply_flags & wire::kReplyNotRun) != 0 || (ret < 0 && did_nothing(call, ret));
   const bool undone = ret >= 0 && (call.flags & wire::kCallOpens) != 0 && note_opened(static_cast<u64>(ret));
   if (nothing || undone) __atomic_sub_fetch(&state().effects, 1, __ATOMIC_SEQ_CST);
+  __atomic_sub_fetch(&state().effects_under_way, 1, __ATOMIC_SEQ_CST);
 }
 
 void count_effect() { __atomic_add_fetch(&state().effects, 1, __ATOMIC_SEQ_CST); }
+
+bool is_past_image() {
+  return load(&state().image_is_whole) != 0 && load(&state().effects) > load(&state().effects_under_way);
+}
 
 long serve_image(SlotBlock& b, const wire::Frame& frame) {
   Private& st = state();

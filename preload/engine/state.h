@@ -60,11 +60,12 @@ struct Private {
   u32 ear_taking;                      // the ear may hold signals that it has not yet sent
   u32 ear_poking;                      // the ear may be about to send kAbortSignal to a thread
   // Protection (restart.cpp).
-  u32 image_is_whole;  // home has all that it takes to go on without the guest
-  u32 effects;         // calls since then that cannot be taken back
-  u32 restarting;      // the host is gone: kNot, kComing, kRefused
-  u32 came_back;       // threads that know
-  i64 image_ms;        // CLOCK_MONOTONIC
+  u32 image_is_whole;     // home has all that it takes to go on without the guest
+  u32 effects;            // calls since then that cannot be taken back
+  u32 effects_under_way;  // of them, those that have not ended
+  u32 restarting;         // the host is gone: kNot, kComing, kRefused
+  u32 came_back;          // threads that know
+  i64 image_ms;           // CLOCK_MONOTONIC
   u32 touched_lock;
   Touched touched[48];
 };
@@ -164,7 +165,8 @@ void unlock();
 // restart.cpp
 bool begin_effect(const wire::Call& call);  // true: it counts, and end_effect must follow
 void end_effect(const wire::Call& call, i64 ret, u32 reply_flags);
-void count_effect();  // of anything else
+void count_effect();   // of anything else
+bool is_past_image();  // something counts; calls that have not ended do not
 long serve_image(SlotBlock& b, const wire::Frame& frame);
 void restart(SlotBlock& b);  // returns if the process cannot go on
 

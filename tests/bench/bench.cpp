@@ -6,6 +6,7 @@
 // network namespaces and a veth each), with the scheduler off.
 #include <fmt/format.h>
 #include <poll.h>
+#include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -43,10 +44,11 @@ struct Row {
 // The probe, running on a node, with its conversation.
 class Probe {
  public:
-  Probe(const Lab& lab, int node, const std::vector<std::string>& arguments, bool preloaded = true)
+  Probe(const Lab& lab, int node, const std::vector<std::string>& arguments, bool preloaded = true,
+        const std::string& job = "")
       : directory_(fresh_directory("probe")),
         fifos_(directory_),
-        child_(command(lab, node, arguments, preloaded), directory_) {}
+        child_(command(lab, node, arguments, preloaded, job), directory_) {}
 
   Ready wait_ready() {
     auto end = Clock::now() + std::chrono::seconds(60);
@@ -74,14 +76,17 @@ class Probe {
   }
 
  private:
-  Command command(const Lab& lab, int node, std::vector<std::string> arguments, bool preloaded) const {
+  Command command(const Lab& lab, int node, std::vector<std::string> arguments, bool preloaded,
+                  const std::string& job) const {
     if (arguments.front() == "omig-bench-waits") {
       arguments.front() = build_path("tests/bench/omig-bench-waits");
     } else {
       arguments.insert(arguments.begin(), build_path("tests/bench/omig-bench-probe"));
     }
     if (!preloaded) arguments.insert(arguments.begin(), {"env", "-u", "LD_PRELOAD"});
-    return {.words = lab.on_node(node, arguments), .environment = {{"OMIG_TEST_FIFOS", directory_}}};
+    Command command{.words = lab.on_node(node, arguments), .environment = {{"OMIG_TEST_FIFOS", directory_}}};
+    if (!job.empty()) command.environment.push_back({"OMIG_JOB", job});
+    return command;
   }
   fs::path directory_;
   Fifos fifos_;
@@ -104,6 +109,7 @@ class Bench {
     if (wants(only, "cpu")) guest_cpu();
     if (wants(only, "calls")) forwarded_calls();
     if (wants(only, "waits")) waits();
+    if (wants(only, "protect")) protection();
     if (wants(only, "move10")) moves(10, rounds_);
     if (wants(only, "move1024")) moves(1024, std::max(3, rounds_ / 2));
     return rows_;
@@ -246,6 +252,40 @@ class Bench {
     }
   }
 
+  // What `omctl run --protect 1` costs a program that computes away, and what its node's death costs it then.
+  void protection() {
+    enum Way { plain, guarded, killed };
+    Numbers took[3], longest[3], lost, image_mib;
+    constexpr int kMib = 256, kSteps = 400;
+    for (int i = 0; i < rounds_; i++) {
+      for (Way way : {plain, guarded, killed}) {
+        Probe probe(lab_, 1, {"ageing", std::to_string(kMib), std::to_string(kSteps)}, true,
+                    way == plain ? "lock" : "lock,protect=1");
+        const pid_t pid = probe.wait_ready().pid;
+        migrate(pid, "node2");
+        probe.go();
+        if (way != plain) {
+          poll(nullptr, 0, 2000 + 137 * i);  // somewhere between two images
+          for (const Json& guest : Json::parse(lab_.omctl(2, {"ps", "--json"}).out).at("guests"))
+            image_mib.push_back(guest.value("image_bytes", 0.0) / 1048576);
+        }
+        if (way == killed)
+          for (const pid_t host : lab_.hosts(2)) kill(host, SIGKILL);
+        const Numbers all = probe.finish();
+        took[way].push_back(all.at(0));
+        longest[way].push_back(all.at(1) * 1000);
+      }
+      lost.push_back(took[killed].back() - took[guarded].back());
+    }
+    add({"protect_cost", fmt::format("{} MiB away, --protect 1 / without", kMib),
+         median(took[guarded]) / median(took[plain]), "x", "",
+         fmt::format("{:.2f} s / {:.2f} s", median(took[guarded]), median(took[plain]))});
+    add({"protect_stands_still_ms", "  its longest step", median(longest[guarded]), "ms", "",
+         fmt::format("{:.0f} ms without; its images had {:.0f} MiB", median(longest[plain]), median(image_mib))});
+    add({"protect_lost_s", "  what its node's death cost it", median(lost), "s", "",
+         "work done again, and the way home"});
+  }
+
   Lab lab_;
   int rounds_;
   bool json_;  // stdout is for the JSON
@@ -264,7 +304,7 @@ int main(int argc, char** argv) {
   bool json = false;
   CLI::App app("Measures omig against what it replaces, as ratios of one interleaved run");
   app.add_option("--rounds", rounds, "measurements of each kind")->check(CLI::Range(2, 1000));
-  app.add_option("--only", only, "one part: home, cpu, calls, waits, move10, move1024");
+  app.add_option("--only", only, "one part: home, cpu, calls, waits, protect, move10, move1024");
   app.add_flag("--json", json, "print {KEY: {value, unit, budget, text, details}}");
   CLI11_PARSE(app, argc, argv);
   try {

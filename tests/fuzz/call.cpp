@@ -23,6 +23,7 @@ bool take_directed(SlotBlock&) { return false; }
 u32 signals_before(SlotBlock&) { return 0; }
 bool begin_effect(const wire::Call&) { return false; }
 void end_effect(const wire::Call&, i64, u32) {}
+bool is_past_image() { return false; }
 long send_reply(SlotBlock&, u64, i64, u32) { return 0; }
 
 // What goes back is read by the kernel: every byte must be there.

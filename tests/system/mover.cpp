@@ -8,17 +8,11 @@
 
 namespace omig::test {
 
-namespace {
-
-constexpr std::chrono::seconds kBusy{30};
-
-}  // namespace
-
 bool is_busy(const Outcome& answer) { return !answer.succeeded() && answer.err.find("try again") != std::string::npos; }
 
 Outcome answer_to_migrate(const Lab& lab, pid_t pid, const std::string& target, int home,
                           const std::function<bool(const Outcome&)>& again) {
-  const auto end = Clock::now() + kBusy;
+  const auto end = Clock::now() + kPatience;
   while (true) {
     Outcome answer = lab.omctl(home, {"migrate", std::to_string(pid), target});
     if (!again(answer) || Clock::now() > end) return answer;
@@ -49,7 +43,7 @@ pid_t stopped_host(const Lab& lab, int node) {
 
 std::unique_ptr<Child> migrate_until_stopped(const Lab& lab, pid_t pid, const std::string& target, int node,
                                              std::string* trouble) {
-  const auto end = Clock::now() + kBusy;
+  const auto end = Clock::now() + kPatience;
   while (true) {
     auto mover = start_migrate(lab, pid, target);
     // It may hear that all is well just before the host comes to its point.

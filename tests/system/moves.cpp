@@ -256,13 +256,15 @@ bool until_it_is(const std::string& name, pid_t pid) {
   return wait_until([&] { return read_file(file) == name + "\n"; }, milliseconds(30'000));
 }
 
-std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home) {
-  const Outcome outcome = answer_to_migrate(lab, pid, target, home, [&](const Outcome& answer) {
+std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home, milliseconds patience) {
+  const auto start = Clock::now();
+  const auto again = [&](const Outcome& answer) {
     const auto says = [&](const char* words) { return answer.err.find(words) != std::string::npos; };
     // The visited node knows of an end first; home's process must follow at once.
     const bool ends = !answer.succeeded() && (says("it ended") || says("has ended"));
-    return (is_busy(answer) || ends) && is_alive(pid);
-  });
+    return (ends || (is_busy(answer) && Clock::now() < start + patience)) && is_alive(pid);
+  };
+  const Outcome outcome = answer_to_migrate(lab, pid, target, home, again);
   if (outcome.succeeded()) return "";
   if (!is_alive(pid)) return "gone";
   std::string text = outcome.err.empty() ? outcome.describe() : outcome.err;
@@ -319,11 +321,12 @@ MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bo
         const auto draw = 1 + random() % static_cast<unsigned long>(plan.nodes);
         target = draw == 1 ? "home" : fmt::format("node{}", draw);
       }
-      std::string answer = migrate(lab, pid, target);
+      std::string answer = migrate(lab, pid, target, 1, pause);
       run.moves.push_back(fmt::format("{} -> {}{}{}", pid, target, answer.empty() ? "" : ": ", answer));
+      const auto says = [&](const std::string& words) { return answer.find(words) != std::string::npos; };
       if (answer.empty())
         run.succeeded++, place = target;
-      else if (answer != "gone" && (plan.may_stay.empty() || answer.find(plan.may_stay) == std::string::npos))
+      else if (answer != "gone" && !says("try again") && (plan.may_stay.empty() || !says(plan.may_stay)))
         run.trouble = run.moves.back();
     }
     run.outcome = child.outcome();

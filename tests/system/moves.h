@@ -48,12 +48,15 @@ struct MovedRun {
 MovedRun run_program(const Command& command, Flavour flavour, Lab* lab, const MovePlan& plan);
 
 // Runs `command` on node 1 and moves it (and, if `family`, any of its descendants) every 200 to 300 ms, and at least
-// ten times during a run that takes as long as natively.
+// ten times during a run that takes as long as natively. What is busy when its turn comes is passed over: a parent in a
+// vfork would take the moves of all others.
 MovedRun run_by_clock(const Command& command, Lab& lab, const MovePlan& plan, bool family, milliseconds native_time);
 
 // One move, retried while omctl says that the process is only busy. "" when done, "gone" when the process ended
 // meanwhile, else omctl's message.
-std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home = 1);
+inline constexpr milliseconds kPatience{30'000};
+std::string migrate(const Lab& lab, pid_t pid, const std::string& target, int home = 1,
+                    milliseconds patience = kPatience);
 
 // Waits until `omctl lab exec` has become the program (an exec away would bring it home). Whether it has.
 bool until_it_is(const std::string& name, pid_t pid);

@@ -77,11 +77,19 @@ class Protect : public testing::Test {
     kill_hosts();
     return comes_home();
   }
-  u32 images() {
-    const auto list = nlohmann::json::parse(lab.omctl(1, {"ps", "--json"}).out, nullptr, false);
-    for (const auto& each : list.value("processes", nlohmann::json::array()))
-      if (each.value("pid", 0) == program_->pid()) return each.value("images", 0u);
-    return 0;
+  // It works and does nothing else any more, and its last image is of after all that it has done.
+  bool is_as_in_its_image() {
+    const auto calls = [&] { return told_by(2, "guests").value("calls", u64{0}); };
+    const u64 before = calls();
+    return wait_until([&] { return calls() > before + 10 && told_by(2, "guests").value("image_holds", false); });
+  }
+  u32 images() { return told_by(1, "processes").value("images", 0u); }
+  u64 image_bytes() { return told_by(2, "guests").value("image_bytes", u64{0}); }  // of the last one
+  nlohmann::json told_by(int node, const char* list) {
+    const auto all = nlohmann::json::parse(lab.omctl(node, {"ps", "--json"}).out, nullptr, false);
+    for (const auto& each : all.value(list, nlohmann::json::array()))
+      if (each.value("pid", 0) == program_->pid()) return each;
+    return nlohmann::json::object();
   }
 
   Lab lab{2};
@@ -178,12 +186,116 @@ TEST_F(Protect, WhatIsTooLargeForHomeHasNoImageThere) {
   EXPECT_EQ(got.out, "went on\n");
 }
 
-// Its only image is of before it wrote: to go on from there would write again.
-TEST_F(Protect, WhatCannotBeDoneTwiceEndsIt) {
+// Anonymous memory in four areas, with a model of what must be in it: written, read into by the host, given back,
+// mapped anew, moved, unmapped. The largest one stays as it is.
+constexpr const char* kChangesMemory = R"(
+import mmap, random
+dice, page, first_words = random.Random(1), mmap.PAGESIZE, int.from_bytes(b'first li', 'little')
+text = os.open('text', os.O_RDONLY)
+def area(pages): return [mmap.mmap(-1, pages * page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), {}]
+def put(a, p, value):
+    a[0][p * page:p * page + 8] = value.to_bytes(8, 'little')
+    a[1][p] = value
+def fill(a, first, count):
+    for p in range(first, first + count): put(a, p, p + 1)
+def read_into(a, p):
+    with memoryview(a[0]) as whole, whole[p * page:p * page + 8] as part: os.preadv(text, [part], 0)
+    a[1][p] = first_words
+def change(n):
+    i, what = dice.randrange(3), dice.randrange(60)
+    a = areas[i]
+    pages = len(a[0]) // page
+    p = dice.randrange(pages)
+    if what == 0:
+        a[0].close()
+        areas[i] = area(dice.randrange(1500, 3000))
+        fill(areas[i], 0, 1200)
+    elif what == 1:
+        size = dice.randrange(1500, 3000)
+        a[0].resize(size * page)
+        a[1] = {q: v for q, v in a[1].items() if q < size}
+        fill(a, size - 9, 9)
+    elif what < 6:
+        count = min(dice.randrange(1, 200), pages - p)
+        a[0].madvise(mmap.MADV_DONTNEED, p * page, count * page)
+        for q in range(p, p + count): a[1].pop(q, None)
+    elif what < 9: read_into(a, p)
+    else: put(a, p, n)
+def wrong(a):
+    return sum(int.from_bytes(a[0][p * page:p * page + 8], 'little') != a[1].get(p, 0)
+               for p in range(len(a[0]) // page))
+still, areas, n = area(16384), [area(2048) for _ in range(3)], 0
+for a in areas + [still]: fill(a, 0, len(a[0]) // page)
+open('at-work', 'w').close()
+while not os.path.exists('go-on'):
+    n += 1
+    change(n)
+    if n % 50 == 0: work(2000)
+print(sum(wrong(a) for a in areas + [still]), n > 1000)
+)";
+
+// Of large memory only what was written travels again, and home has all that the program had.
+TEST_F(Protect, ImagesAreOfWhatHasChanged) {
+  start(kChangesMemory, 1);
+  ASSERT_TRUE(is_at_work());
+  for (int image = 0; image < 3; ++image) ASSERT_TRUE(has_a_new_image()) << lab.logs();
+  const u64 bytes = image_bytes();
+  EXPECT_GT(bytes, 0u);
+  EXPECT_LT(bytes, 48u << 20) << "64 MiB of it have not changed";
+  kill_hosts();
+  ASSERT_TRUE(comes_home()) << lab.logs();
+  const Outcome got = told_to_go_on();
+  EXPECT_EQ(got.out, "0 True\n") << got.describe() << got.err << lab.logs();
+}
+
+// A file that it maps while it is away is mapped in its images, and one that it has unmapped is not in its way when it
+// is to leave again.
+TEST_F(Protect, FilesMappedMeanwhileAreInTheImage) {
+  start(
+      "open('at-work', 'w').close()\nwhile not os.path.exists('map'): work(1000)\nimport mmap\n"
+      "text = open('text', 'rb')\n"
+      "def mapped(): return mmap.mmap(text.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)\n"
+      "def maps(): return sum(line.endswith('/text\\n') for line in open('/proc/self/maps'))\n"
+      "still, gone = mapped(), mapped()\ngone.close()\nopen('mapped', 'w').close()\nat_work_until_told()\n"
+      "print(still[:10], maps())\n",
+      1);
+  ASSERT_TRUE(is_at_work());
+  std::ofstream(directory_ / "map").close();
+  ASSERT_TRUE(wait_until([&] { return fs::exists(directory_ / "mapped"); }));
+  ASSERT_TRUE(is_as_in_its_image()) << lab.logs();
+  kill_hosts();
+  ASSERT_TRUE(comes_home()) << lab.logs();
+  const std::string maps = read_file("/proc/" + std::to_string(program_->pid()) + "/maps");
+  EXPECT_EQ(maps.find("/text\n"), maps.rfind("/text\n")) << maps;
+  EXPECT_NE(maps.find("/text\n"), std::string::npos) << maps;
+  ASSERT_EQ(migrate(lab, program_->pid(), "node2"), "");
+  const Outcome got = told_to_go_on();
+  EXPECT_EQ(got.out, "b'first line' 1\n") << got.describe() << got.err << lab.logs();
+}
+
+// The interval is long: it is what was written that calls for an image.
+TEST_F(Protect, AnImageFollowsWhatCannotBeDoneTwice) {
   start(
       "open('at-work', 'w').close()\nwhile not os.path.exists('write'): work(1000)\nprint('written', flush=True)\n"
-      "at_work_until_told()\n",
+      "at_work_until_told()\nprint('went on')\n",
       3600);
+  ASSERT_TRUE(is_at_work());
+  std::ofstream(directory_ / "write").close();
+  ASSERT_TRUE(wait_until([&] { return read_file(run_directory_ / "stdout") == "written\n"; }));
+  ASSERT_TRUE(is_as_in_its_image()) << lab.logs();
+  EXPECT_GE(images(), 2u);
+  kill_hosts();
+  ASSERT_TRUE(comes_home()) << lab.logs();
+  const Outcome got = told_to_go_on();
+  EXPECT_EQ(got.out, "written\nwent on\n") << got.describe() << got.err << lab.logs();
+}
+
+// It becomes too large for a new image: the last is of before it wrote, and to go on from there would write again.
+TEST_F(Protect, WhatCannotBeDoneTwiceEndsIt) {
+  start(
+      "open('at-work', 'w').close()\nwhile not os.path.exists('write'): work(1000)\ndata = b'x' * (96 << 20)\n"
+      "print('written', flush=True)\nat_work_until_told()\n",
+      3600, 64);
   ASSERT_TRUE(is_at_work());
   std::ofstream(directory_ / "write").close();
   ASSERT_TRUE(wait_until([&] { return read_file(run_directory_ / "stdout") == "written\n"; }));

@@ -25,10 +25,13 @@ P
     cat > work.f90 <<'F'
 program work
   real(8), allocatable :: a(:,:), b(:,:), c(:,:)
-  integer :: r
+  integer :: r, i
   allocate(a(200,200), b(200,200)); a = 1.5d0; b = 2.25d0
   do r = 1, 20
-    c = matmul(a, b); a(r, :) = c(:, r) / 1000; print '(i3,f20.8)', r, sum(c)
+    do i = 1, 10
+      c = matmul(a, b); a(r, :) = c(:, r) / 1000
+    end do
+    print '(i3,f20.8)', r, sum(c)
   end do
 end program
 F
