@@ -7,9 +7,8 @@
 //   forwarded ROUNDS   per go: nanoseconds of getppid, read and write of 64 B, 4 KiB and 1 MiB
 //   memory MIB ROUNDS  a process of that size, which dirties all of it after every go; per go: for how many seconds it
 //                      stood still at most
-//   ageing MIB STEPS   a process of that size, which after a go computes in steps and writes a hundredth of its memory
-//   in
-//                      each: seconds for all of them, and for the longest
+//   ageing MIB STEPS PAGES   a process of that size, which after a go computes in steps and writes to so many pages in
+//                      each, in turn: seconds for all of them, and for the longest
 //   pong               TCP server; announces its port
 //   ping A.B.C.D PORT  nanoseconds of a bare round trip, the same shapes as `forwarded`, in the same order
 //   sink               TCP server that throws away what it gets; announces its port
@@ -115,8 +114,9 @@ int memory(size_t mib, int rounds) {
   return 0;
 }
 
-int ageing(size_t mib, int steps) {
-  size_t words = (mib << 20) / 8, part = words / 100;
+int ageing(size_t mib, int steps, size_t pages) {
+  constexpr size_t kPageWords = 512;
+  size_t words = (mib << 20) / 8, at = 0;
   auto* area =
       static_cast<unsigned long*>(mmap(nullptr, words * 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
   CHECK(area != MAP_FAILED);
@@ -126,8 +126,7 @@ int ageing(size_t mib, int steps) {
   double start = seconds(), last = start, longest = 0, sum = 0;
   for (int step = 0; step < steps; step++) {
     for (int i = 0; i < 3'000'000; i++) sum += static_cast<double>(random.next() >> 40);
-    size_t first = static_cast<size_t>(step) % 100 * part;
-    for (size_t i = first; i < first + part; i += 64) area[i] += static_cast<unsigned long>(step);
+    for (size_t i = 0; i < pages; i++, at = (at + kPageWords) % words) area[at] += static_cast<unsigned long>(step);
     double now = seconds();
     longest = now - last > longest ? now - last : longest;
     last = now;
@@ -212,7 +211,8 @@ int main(int argc, char** argv) {
   if (is("cpu", 3)) return cpu(atoi(argv[2]));
   if (is("forwarded", 3)) return forwarded(atoi(argv[2]));
   if (is("memory", 4)) return memory(static_cast<size_t>(atoi(argv[2])), atoi(argv[3]));
-  if (is("ageing", 4)) return ageing(static_cast<size_t>(atoi(argv[2])), atoi(argv[3]));
+  if (is("ageing", 5))
+    return ageing(static_cast<size_t>(atoi(argv[2])), atoi(argv[3]), static_cast<size_t>(atoi(argv[4])));
   if (is("pong", 2)) return serve(true);
   if (is("sink", 2)) return serve(false);
   if (is("ping", 4)) return ping(connected(argv[2], argv[3]));
