@@ -306,9 +306,7 @@ class Departure {
     if (fd >= 0) {
       tracker.userfaultfd = Fd(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
       process_.inject(head_.home_gadget, SYS_close, {static_cast<u64>(fd)});
-      Ranges wanted;
-      for (const Preparation& p : conversation_.prepared()) wanted += Range(p.start, p.end);
-      tracker.start(options_.pid, wanted);
+      tracker.start(options_.pid, areas_of(conversation_.prepared()));
     }
     process_.release();
     return tracker;

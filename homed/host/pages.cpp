@@ -205,6 +205,12 @@ std::vector<Preparation> preparations_from_json(const nlohmann::json& json) {
   return list;
 }
 
+Ranges areas_of(std::span<const Preparation> prepared) {
+  Ranges areas;
+  for (const Preparation& p : prepared) areas += Range(p.start, p.end);
+  return areas;
+}
+
 Ranges notable(std::span<const image::Vma> vmas) {
   constexpr u64 kWorthwhileBytes = 256 << 10;
   Ranges result;
@@ -215,8 +221,8 @@ Ranges notable(std::span<const image::Vma> vmas) {
 }
 
 Ranges kept(std::span<const Preparation> prepared, std::span<const image::Vma> vmas) {
-  Ranges areas, result;
-  for (const Preparation& p : prepared) areas += Range(p.start, p.end);
+  const Ranges areas = areas_of(prepared);
+  Ranges result;
   for (const image::Vma& v : vmas) {
     if (plain(v)) boost::icl::add_intersection(result, areas, Range(v.start, v.end));
   }

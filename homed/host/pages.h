@@ -30,6 +30,8 @@ struct Preparation {
 std::vector<Preparation> preparations(pid_t pid, std::span<const image::Vma> vmas);
 nlohmann::json preparations_to_json(std::span<const Preparation> list);
 std::vector<Preparation> preparations_from_json(const nlohmann::json& json);
+// Their mappings.
+Ranges areas_of(std::span<const Preparation> prepared);
 // Where noting writes is worth while: private memory that is not just a few pages.
 Ranges notable(std::span<const image::Vma> vmas);
 // What of it outlasts the freeze, when the layout is final. Both ends work it out for themselves.

@@ -150,8 +150,7 @@ void Restore::place(const image::Image& image, const std::vector<FilePlace>& fil
 
   std::vector<BatchOp> ops;
   const Ranges stays = kept(ready_, image.vmas);
-  Ranges leaves;
-  for (const Preparation& p : ready_) leaves += Range(p.start, p.end);
+  Ranges leaves = areas_of(ready_);
   leaves -= stays;
   for (const Range& r : leaves) ops.push_back(op(SYS_munmap, r.lower(), r.upper() - r.lower()));
   for (const image::Vma& v : image.vmas) {
