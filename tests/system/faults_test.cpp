@@ -16,9 +16,6 @@ namespace omig::test {
 
 namespace {
 
-// The program of all these tests: busy, four threads, files; it checks itself all the time.
-Command worker() { return {.words = {build_path("tests/programs/threads_parallel_calls")}}; }
-
 class Faults : public testing::Test {
  protected:
   Lab lab{3};

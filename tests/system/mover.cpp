@@ -57,6 +57,8 @@ std::unique_ptr<Child> migrate_until_stopped(const Lab& lab, pid_t pid, const st
   }
 }
 
+Command worker() { return {.words = {build_path("tests/programs/threads_parallel_calls"), "2000"}}; }
+
 std::string unlike_native(const Command& native, const Command& moved, Lab& lab, std::function<std::string(pid_t)> act,
                           milliseconds limit) {
   MovePlan plan;

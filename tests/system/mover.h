@@ -31,6 +31,10 @@ pid_t stopped_host(const Lab& lab, int node);
 std::unique_ptr<Child> migrate_until_stopped(const Lab& lab, pid_t pid, const std::string& target, int node,
                                              std::string* trouble);
 
+// The program whose moves are broken: eight threads that call and check all the time, with pauses of 2 ms, so that the
+// moves need not wait for a CPU.
+Command worker();
+
 // Runs `native` as that, and `moved`, which is the same program, on node 1, where `act` is done at its announcement
 // (MovePlan::instead). In what the two are not the same, with all that a failure needs; empty: nothing.
 std::string unlike_native(const Command& native, const Command& moved, Lab& lab, std::function<std::string(pid_t)> act,

@@ -28,9 +28,6 @@ class NetworkTest : public testing::Test {
   void SetUp() override {
     if (!lab.has_namespaces()) GTEST_SKIP() << kNamespaces;
   }
-  // Busy, four threads, files; it checks itself all the time.
-  Command worker() { return {.words = {build_path("tests/programs/threads_parallel_calls")}}; }
-
   std::string where(pid_t pid) { return lab.omctl(1, {"where", std::to_string(pid)}).out; }
 
   MovedRun run_moved(std::function<std::string(pid_t)> act, milliseconds limit = milliseconds(60'000)) {

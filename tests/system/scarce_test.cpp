@@ -82,7 +82,7 @@ TEST(FullDisk, UnderTheStateDirectoriesEndsNoMoveBadly) {
   SmallDisk disk("full-state", "8m");
   ASSERT_TRUE(disk.mounted()) << strerror(errno);
   Lab lab(3, {}, disk.place());
-  Command program{.words = {build_path("tests/programs/threads_parallel_calls")}};
+  const Command program = worker();
   MovedRun want = run_program(program, Flavour::native, nullptr, {});
   MovePlan plan;
   plan.seed = run_seed();

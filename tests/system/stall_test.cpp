@@ -111,8 +111,7 @@ class Stall : public testing::Test {
   std::string where(pid_t pid) { return lab.omctl(1, {"where", std::to_string(pid)}).out; }
 
   void expect_survives(std::function<std::string(pid_t)> act) {
-    const Command program{.words = {build_path("tests/programs/threads_parallel_calls")}};
-    const std::string wrong = unlike_native(program, program, lab, std::move(act));
+    const std::string wrong = unlike_native(worker(), worker(), lab, std::move(act));
     EXPECT_TRUE(wrong.empty()) << wrong;
   }
 };

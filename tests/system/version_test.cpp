@@ -73,7 +73,7 @@ TEST_F(Versions, ATargetOfAnotherVersionIsRefusedAndNamed) {
     if (where(pid) != "node1\n") return "it is not where it was";
     return migrate(lab, pid, "node2");
   };
-  Command program{.words = {build_path("tests/programs/threads_parallel_calls")}};
+  const Command program = worker();
   MovedRun want = run_program(program, Flavour::native, nullptr, {});
   MovedRun got = run_program(program, Flavour::moved, &lab, plan);
   EXPECT_EQ(differences(got, want), "") << circumstances(got, &lab);

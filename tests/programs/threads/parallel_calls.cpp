@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Eight threads make forwarded calls at the same time, each on its own file: no answer may reach a wrong thread.
+// usage: parallel_calls [PAUSE], microseconds after each round, for tests that have more to do than to wait for a CPU
 #include "tests/programs/program.h"
 
 namespace {
 std::atomic<bool> stop{false};
+useconds_t pause_us = 0;
 
 void* work(void* argument) {
   long me = reinterpret_cast<long>(argument);
@@ -25,6 +27,7 @@ void* work(void* argument) {
       CHECK_EQ(ftruncate(fd, 0), 0);
       bytes = 0;
     }
+    if (pause_us) usleep(pause_us);
   }
   close(fd);
   CHECK_EQ(unlink(name), 0);
@@ -32,7 +35,8 @@ void* work(void* argument) {
 }
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  if (argc > 1) pause_us = static_cast<useconds_t>(atoi(argv[1]));
   pthread_t threads[8];
   for (long i = 0; i < 8; i++) CHECK_EQ(pthread_create(&threads[i], nullptr, work, reinterpret_cast<void*>(i)), 0);
   {
