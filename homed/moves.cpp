@@ -171,6 +171,12 @@ MoveResult Moves::reachable(const std::string& where) const {
   return arrived(target->entry.name);
 }
 
+// A job names its node as its user did: by name or number.
+void Moves::lock_follows(cluster::Job& job, const std::string& node) const {
+  const cluster::Seen* locked_to = d_.window.find(job.node);
+  if (!job.node.empty() && (locked_to == nullptr || locked_to->entry.name != node)) job.node = node;
+}
+
 awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, Asker asker) {
   const Process* process = d_.processes.look_at(pid, now_ms());
   const std::vector<VisitorKey> visits = d_.visitors.find(pid);
@@ -228,8 +234,8 @@ awaitable<MoveResult> Moves::migrate(i32 pid, std::string where, Asker asker) {
     }
     // What is locked to a node and is sent to another one is locked there from now on.
     const auto moved = d_.processes.all().find(pid);
-    if (result.ok && asker.pid != getpid() && moved != d_.processes.all().end() && !moved->second.job.node.empty())
-      moved->second.job.node = result.node;
+    if (result.ok && asker.pid != getpid() && moved != d_.processes.all().end())
+      lock_follows(moved->second.job, result.node);
     co_return result;
   }
   if (self) co_return arrived(d_.config.name);

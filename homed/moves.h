@@ -28,6 +28,7 @@ class Moves {
   awaitable<MoveResult> migrate(i32 pid, std::string where, Asker asker);
   // Could it go to that other node now? `where` is a name or an id.
   MoveResult reachable(const std::string& where) const;
+  void lock_follows(cluster::Job& job, const std::string& node) const;  // it was sent there
   // As decided by the scheduler, after the target has agreed.
   awaitable<MoveResult> carry_out(VisitorKey process, cluster::Seen target);
   // Home, a process of ours or a guest, after whatever move it is in.

@@ -102,9 +102,9 @@ try:
     def grandchild(): return [p for p in processes().values() if p["command"] == f"{sys.executable} -c {BUSY}"]
     until(lambda: [p for p in grandchild() if p["node"] == "node3" and p["locked_to"] == "3"], processes)
     print("there")
-    os.kill(grandchild()[0]["pid"], signal.SIGKILL)
 finally:
     child.kill()
+    for p in grandchild(): os.kill(p["pid"], signal.SIGKILL)
 )py")),
             "there\n");
 }
