@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way home, step by step, as calls and frames on the deputies' own links. Everything that prepare() does can be
 // taken back: until go() the guest may go on where it is.
+//
+// Home may have an image from which the program could go on should this node be lost. Then nothing is done there at
+// once: all of it is staged (preload/engine/stage.cpp), results are not known, and declare() has it carried out.
 #pragma once
 
 #include <errno.h>
@@ -33,28 +36,44 @@ class Homecoming {
   Homecoming(Visit& visit, Guest& guest, const image::Image& image) : visit_(visit), guest_(guest), image_(image) {
     for (const auto& t : visit.threads_of(guest)) by_home_tid_[t->home_tid] = t;
     lead_ = by_home_tid_.at(image.threads.front().tid);
+    staging_ = guest.stages && visit.protection_of(guest).count() != 0;
+  }
+  ~Homecoming() {
+    if (staging_) send_frame(lead_->link, wire::Type::stage, ++lead_->seq);
+  }
+  Homecoming(const Homecoming&) = delete;
+  Homecoming& operator=(const Homecoming&) = delete;
+
+  bool prepare(std::string* reason, PageStatistics* statistics) {
+    const bool prepared = bring_memory(reason, statistics) && hand_over_state(reason);
+    if (!prepared) guest_.home_copy = {};  // home may have half of it
+    return prepared;
   }
 
-  // `stays`: only an image of it goes home.
-  bool prepare(std::string* reason, PageStatistics* statistics, bool stays = false) {
-    const bool prepared = bring_memory(reason, statistics) && hand_over_state(reason);
-    if (!prepared) guest_.home_copy = {};     // home may have half of it
-    if (prepared && !stays) queue_pending();  // last: a failure after it would leave each of them twice
-    return prepared;
+  // After prepare(): it is an image from which the program can go on at home.
+  bool declare(std::string* reason) {
+    const long result = visit_.declare_image(guest_, image_.header.actions[wire::kAbortSignal - 1]);
+    staging_ = false;
+    if (result == 0) return true;
+    guest_.home_copy = {};
+    return result == -EPIPE ? broken(reason) : failed(reason, "its image", result);
+  }
+
+  // Of one that goes, between prepare() and go(): should this node be lost now, it goes on from what was prepared.
+  bool settle(const std::string& why, std::string* reason) {
+    if (!staging_) return true;
+    take_leave(why);
+    return declare(reason);
   }
 
   // After prepare(): what home maps.
   const std::vector<image::Vma>& layout() const { return plan_.result; }
 
   // The last word: from here on the guest never runs again.
-  // `reason`: why it comes by itself, kept for those who ask (omctl why); empty: it was told to.
-  void go(const std::string& reason) {
-    std::vector<u8> text(kPageHeadroom + sizeof(Anchor::came_home_for));
-    reason.copy(reinterpret_cast<char*>(text.data() + kPageHeadroom), sizeof(Anchor::came_home_for) - 1);
-    write_home(kAnchorAddress + offsetof(Anchor, came_home_for), std::span(text).subspan(kPageHeadroom));
-    for (const image::Pin& p : guest_.pins) {
-      if (p.aside()) call(SYS_munmap, {p.address, p.bytes});
-    }
+  // `why`: it comes by itself, kept for those who ask (omctl why); empty: it was told to.
+  void go(const std::string& why) {
+    if (!taken_leave_) take_leave(why);
+    queue_pending();
     std::map<GuestThread*, u64> seqs;
     for (auto& [tid, t] : by_home_tid_) {
       const u64 seq = seqs[t.get()] = ++t->seq;
@@ -73,9 +92,40 @@ class Homecoming {
     return false;
   }
 
+  void take_leave(const std::string& why) {
+    std::vector<u8> text(kPageHeadroom + sizeof(Anchor::came_home_for));
+    why.copy(reinterpret_cast<char*>(text.data() + kPageHeadroom), sizeof(Anchor::came_home_for) - 1);
+    write_home(kAnchorAddress + offsetof(Anchor, came_home_for), std::span(text).subspan(kPageHeadroom));
+    for (const image::Pin& p : guest_.pins) {
+      if (p.aside()) call(SYS_munmap, {p.address, p.bytes});
+    }
+    taken_leave_ = true;
+  }
+
+  enum class Result { matters, does_not_matter };
+  // Its result; 0 if it is staged.
   long call(u32 nr, std::initializer_list<u64> args, std::span<const u8> input = {},
-            std::span<const wire::Reloc> relocs = {}) {
-    return visit_.home_call(*lead_, nr, args, input, relocs);
+            std::span<const wire::Reloc> relocs = {}, Result result = Result::matters) {
+    if (!staging_) return visit_.home_call(*lead_, nr, args, input, relocs);
+    u64 six[6] = {};
+    std::copy(args.begin(), args.end(), six);
+    syscalls::Prepared prepared;
+    syscalls::build_call(nr, six, input, relocs, {}, static_cast<u32>(input.size()), &prepared);
+    prepared.frame().seq = ++lead_->seq;
+    const wire::Staged staged{lead_->slot, result == Result::does_not_matter ? 1u : 0u};
+    return stage(staged, prepared.message) ? 0 : -EPIPE;
+  }
+
+  // Advice, and the like.
+  void try_call(u32 nr, std::initializer_list<u64> args) { call(nr, args, {}, {}, Result::does_not_matter); }
+
+  bool stage(const wire::Staged& staged, std::span<const u8> frame) {
+    const wire::Frame head{wire::Type::stage, static_cast<u32>(sizeof staged + frame.size()), ++lead_->seq};
+    std::vector<u8> whole(sizeof head + sizeof staged + frame.size());
+    memcpy(whole.data(), &head, sizeof head);
+    memcpy(whole.data() + sizeof head, &staged, sizeof staged);
+    memcpy(whole.data() + sizeof head + sizeof staged, frame.data(), frame.size());
+    return lead_->link.send(whole.data(), whole.size());
   }
 
   bool bring_memory(std::string* reason, PageStatistics* statistics) {
@@ -103,7 +153,7 @@ class Homecoming {
       Ranges unknown;
       unknown += Range(v.start, v.end);
       unknown -= guest_.home_copy.areas;
-      for (const Range& r : unknown) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), MADV_DONTNEED});
+      for (const Range& r : unknown) try_call(SYS_madvise, {r.lower(), r.upper() - r.lower(), MADV_DONTNEED});
     }
   }
 
@@ -130,14 +180,23 @@ class Homecoming {
     constexpr u64 kUnheard = 8 << 20;
     if ((unheard_ += bytes.size()) >= kUnheard) {
       unheard_ = 0;
-      call(SYS_getpid, {});
+      visit_.home_call(*lead_, SYS_getpid, {});
     }
-    const wire::Frame frame{wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), ++lead_->seq};
-    u8* head = bytes.data() - sizeof frame - sizeof address;
-    static_assert(sizeof frame + sizeof address <= kPageHeadroom);
-    memcpy(head, &frame, sizeof frame);
-    memcpy(head + sizeof frame, &address, sizeof address);
-    return lead_->link.send(head, sizeof frame + sizeof address + bytes.size());
+    struct Head {
+      wire::Frame stage;
+      wire::Staged staged;
+      wire::Frame write;
+      u64 address;
+    };
+    static_assert(sizeof(Head) == 48 && sizeof(Head) <= kPageHeadroom, "as it is sent");
+    Head head{
+        {}, {lead_->slot}, {wire::Type::write_memory, static_cast<u32>(sizeof address + bytes.size()), 0}, address};
+    head.write.seq = ++lead_->seq;
+    head.stage = {wire::Type::stage, static_cast<u32>(sizeof head - sizeof head.stage + bytes.size()), ++lead_->seq};
+    u8* const at = bytes.data() - sizeof head;
+    memcpy(at, &head, sizeof head);
+    const size_t skipped = staging_ ? 0 : offsetof(Head, write);
+    return lead_->link.send(at + skipped, sizeof head - skipped + bytes.size());
   }
 
   bool edit(std::string* reason) {
@@ -148,7 +207,8 @@ class Homecoming {
       } else if (e.kind == image::EditKind::map_anonymous) {
         const u64 flags =
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | ((e.flags & image::kGrowsDown) != 0 ? MAP_GROWSDOWN : 0);
-        result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags | reservation_of(e.bytes), ~0ull, 0});
+        const u64 reservation = staging_ ? u64{MAP_NORESERVE} : reservation_of(e.bytes);
+        result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags | reservation, ~0ull, 0});
         if (result == -ENOMEM)
           result = call(SYS_mmap, {e.start, e.bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, ~0ull, 0});
         if (result >= 0) result = 0;
@@ -165,7 +225,7 @@ class Homecoming {
       } else if (e.kind == image::EditKind::advise) {
         for (const Advice& a : kAdvices) {
           const bool wanted = (e.flags & a.flag) != 0;
-          if (wanted != ((e.from & a.flag) != 0)) call(SYS_madvise, {e.start, e.bytes, wanted ? a.on : a.off});
+          if (wanted != ((e.from & a.flag) != 0)) try_call(SYS_madvise, {e.start, e.bytes, wanted ? a.on : a.off});
         }
       } else if (e.kind == image::EditKind::view_segment) {
         // Of nothing: a second view of shared memory (mremap(2)).
@@ -200,12 +260,12 @@ class Homecoming {
     // Home's old guards would refuse the bytes.
     for (const image::Vma& v : plan_.result) {
       if (image_.header.advised != 0 && v.kind == image::VmaKind::anonymous)
-        call(SYS_madvise, {v.start, v.bytes(), kMadvGuardRemove});
+        try_call(SYS_madvise, {v.start, v.bytes(), kMadvGuardRemove});
     }
     Ranges guards, gone;
     if (!send_pages(guest_.pid, request, sink, statistics, &guards, &gone))
       return error < 0 ? failed(reason, "memory protection", error) : broken(reason);
-    for (const Range& r : guards) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kMadvGuardInstall});
+    for (const Range& r : guards) try_call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kMadvGuardInstall});
     return take_back(gone, reason);
   }
 
@@ -229,7 +289,7 @@ class Homecoming {
     const Range step(address, std::min(address + kStep, mapping_end));
     Ranges now;
     boost::icl::add_intersection(now, fresh_, step);
-    for (const Range& r : now) call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kPopulateWrite});
+    for (const Range& r : now) try_call(SYS_madvise, {r.lower(), r.upper() - r.lower(), kPopulateWrite});
     fresh_ -= step;
   }
 
@@ -346,6 +406,10 @@ class Homecoming {
       std::vector<u8> body(sizeof state + frame.size());
       memcpy(body.data(), &state, sizeof state);
       memcpy(body.data() + sizeof state, frame.data(), frame.size());
+      if (staging_) {
+        if (!stage_state(*t, body)) return broken(reason);
+        continue;
+      }
       const u64 seq = seqs[t.get()] = ++t->seq;
       if (!send_frame(t->link, wire::Type::resume_state, seq, body.data(), body.size())) return broken(reason);
     }
@@ -356,6 +420,14 @@ class Homecoming {
       if (reply.ret < 0) return failed(reason, "thread state", reply.ret);
     }
     return true;
+  }
+
+  bool stage_state(const GuestThread& t, std::span<const u8> state) {
+    const wire::Frame frame{wire::Type::resume_state, static_cast<u32>(state.size()), ++lead_->seq};
+    std::vector<u8> whole(sizeof frame + state.size());
+    memcpy(whole.data(), &frame, sizeof frame);
+    memcpy(whole.data() + sizeof frame, state.data(), state.size());
+    return stage({t.slot}, whole);
   }
 
   // A wait cut short by the freeze is issued again by the thread itself at home: its registers must name the rest only.
@@ -381,6 +453,8 @@ class Homecoming {
   std::shared_ptr<GuestThread> lead_;
   image::LayoutPlan plan_;
   std::vector<Protect> reprotect_;
+  bool staging_ = false;      // what is said to home is staged there
+  bool taken_leave_ = false;  // home has the reason, and nothing lies aside
   u64 opened_ = ~0ull;
   u64 unheard_ = 0;  // bytes since home has said something
   Ranges fresh_;

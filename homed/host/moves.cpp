@@ -299,7 +299,8 @@ MoveReport Visit::go_home(std::shared_ptr<Guest> guest, const std::string& by_it
   if (!excluded) return report;
   fault_point("home-captured");
   Homecoming homecoming(*this, *guest, image);
-  const bool ready = homecoming.prepare(&report.reason, &statistics);
+  const bool ready =
+      homecoming.prepare(&report.reason, &statistics) && homecoming.settle(by_itself_for, &report.reason);
   fault_point("home-prepared");
   if (!ready) {
     go_on_here(*guest, *excluded);

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Protection: home keeps an image of a guest, from which the program goes on there should this node be lost
 // (preload/engine/restart.cpp). The first one is what home had when the program left. Each later one is the way home up
-// to the last word, which is not said: the guest is frozen, home gets its memory, layout and registers, and hears that
-// this is whole. Then the guest goes on here.
+// to the last word, which is not said: the guest is frozen, home gets its memory, layout and registers, keeps them
+// aside until it hears that this is whole, and then puts them in the older image's place. Then the guest goes on here.
 //
 // Of large mappings only what was written since the last image travels (pages.h). So an image is cheap, and one is made
 // not only when its time has come, but also soon after the program has done what must not be done twice: from such an
 // image it can go on, from one of before it cannot.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "homed/host/fault.h"
 #include "homed/host/homecoming.h"
 #include "homed/host/proc.h"
 #include "homed/host/visit.h"
@@ -66,16 +68,18 @@ void Visit::note_writes(Guest& guest) {
   if (guest.writes.mark(guest.pid, &there)) guest.home_copy = {guest.writes.areas, std::move(there)};
 }
 
-// What home has is all that it takes. False: the link broke.
-bool Visit::declare_image(Guest& guest, const wire::KernelSigaction& abort_action) {
+// What home has, or keeps aside, is all that it takes.
+long Visit::declare_image(Guest& guest, const wire::KernelSigaction& abort_action) {
   GuestThread& lead = *guest.threads.at(guest.pid);
   const u64 seq = ++lead.seq;
   wire::Reply reply;
   std::vector<u8> ignored;
   guest.image_due = SteadyClock::now() + protection_of(guest);
   guest.past_image = false;
-  return send_frame(lead.link, wire::Type::image, seq, &abort_action, sizeof abort_action) &&
-         receive_reply(lead.link, seq, &reply, &ignored);
+  if (!send_frame(lead.link, wire::Type::image, seq, &abort_action, sizeof abort_action) ||
+      !receive_reply(lead.link, seq, &reply, &ignored))
+    return -EPIPE;
+  return std::min<long>(reply.ret, 0);
 }
 
 // Empty: done, else why not.
@@ -95,10 +99,12 @@ std::string Visit::renew_image(const std::shared_ptr<Guest>& guest) {
       reason = "signals wait for it";
     } else if (!guest->segments.empty()) {
       reason = "it shares memory";
-    } else if (Homecoming homecoming(*this, *guest, image); homecoming.prepare(&reason, &statistics, true)) {
-      take_layout(*guest, homecoming.layout());
-      note_writes(*guest);
-      if (!declare_image(*guest, image.header.actions[wire::kAbortSignal - 1])) reason = "the link to its home broke";
+    } else if (Homecoming homecoming(*this, *guest, image); homecoming.prepare(&reason, &statistics)) {
+      fault_point("image-prepared");
+      if (homecoming.declare(&reason)) {
+        take_layout(*guest, homecoming.layout());
+        note_writes(*guest);
+      }
     }
     go_on_here(*guest, *excluded);
   }

@@ -120,6 +120,7 @@ void Visit::adopt(const image::Image& image, const std::map<i32, pid_t>& tids, F
   guest->guard_last = ear.hello.guard_last;
   guest->ear = std::move(ear.link);
   guest->ear.persist();
+  guest->stages = (links.front().thread.able & wire::kAbleToStage) != 0;
   guest->home_uid = options_.home_uid;
   guest->job = options_.job;
   guest->command = image.threads.front().name;
@@ -455,6 +456,7 @@ void Visit::bind_child(GuestThread& parent, pid_t child) {
       newborn->ear_tid = birth->ear->hello.tid;
       newborn->guard_first = birth->ear->hello.guard_first;
       newborn->guard_last = birth->ear->hello.guard_last;
+      newborn->stages = (birth->link->thread.able & wire::kAbleToStage) != 0;
       {
         const std::lock_guard files_lock(parent.guest->files_mutex);
         newborn->files = parent.guest->files;

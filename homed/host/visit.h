@@ -149,6 +149,7 @@ struct Guest {
 
   bool freezing = false;
   bool ending = false;      // its death is our doing: no `die` for the deputy
+  bool stages = false;      // its deputy can keep an image until all of it has come
   bool home_dirty = false;  // home may have pages: an attempt to go there left them, or they are just given back
   // protect.cpp
   WriteTracker writes;
@@ -348,7 +349,7 @@ class Visit {
   static void note_effect(Guest& guest, const syscalls::Prepared& call, i64 ret);
   static void take_layout(Guest& guest, const std::vector<image::Vma>& layout);
   void note_writes(Guest& guest);  // from here on: home has all that is here now
-  bool declare_image(Guest& guest, const wire::KernelSigaction& abort_action);
+  long declare_image(Guest& guest, const wire::KernelSigaction& abort_action);  // 0 or -errno
   std::string renew_image(const std::shared_ptr<Guest>& guest);
   void protect(const Guest& guest);  // from now on, if it is to be
   [[noreturn]] void protect_guests();

@@ -89,13 +89,15 @@ struct Resumed {
 };
 inline constexpr u64 kNoSuchLink = ~0ull;  // it is over, or there never was one: so the visit is over
 
+inline constexpr u32 kAbleToStage = 1;  // Type::stage
+
 // What only the thread itself can read about itself.
 struct ThreadExtra {
   u64 clear_child_tid = 0;
   u64 altstack_sp = 0;
   u64 altstack_bytes = 0;
   i32 altstack_flags = 0;
-  u32 reserved = 0;
+  u32 able = kAbleToStage;  // what this engine knows beyond its version
 };
 
 struct KernelSigaction {
@@ -125,7 +127,10 @@ enum class Type : u32 {
   go = 11,            // KernelSigaction of the abort signal: every thread has its state, run at home
   account = 12,       // Account, bytes, paths: append the bytes to each of the files; not answered
   abandon = 13,       // the move failed before commit: run at home from the state kept
-  image = 14,         // KernelSigaction of the abort signal: memory and states at home are whole as of now. Answered.
+  image = 14,  // KernelSigaction of the abort signal: memory and states at home are whole as of now, once what is
+               // staged has been carried out. Answered.
+  stage = 15,  // Staged, then a frame (call without outs, write_memory, resume_state) that `image` carries out;
+               // nothing: what is staged is dropped. Not answered.
   // host -> ear link
   abort_call = 32,  // AbortCall
   die = 33,         // u64 signal: end the process as that signal's default action does
@@ -229,6 +234,11 @@ struct Exec {
   u32 envc = 0;
   u32 argv_null = 0;  // argv pointer itself was NULL
   // then path, argv strings, envp strings, each NUL-terminated
+};
+
+struct Staged {
+  u32 slot = 0;      // of the thread whose frame it would be
+  u32 may_fail = 0;  // the image is whole all the same
 };
 
 struct Account {

@@ -167,6 +167,22 @@ u32 length_of(const wire::Out& out, const Layout& l, i64 ret) {
   return static_cast<u32>(bytes);
 }
 
+u64 bytes_behind(const wire::Call& call) { return 8ull * call.relocs + 20ull * call.outs + call.in_bytes; }
+
+// A frame's call, ready to be made. kNoRoom: what stands behind it has not been taken.
+constexpr long kNoRoom = 1;
+long take_call(SlotBlock& b, const wire::Frame& frame, Source source, wire::Call* call, Layout* l) {
+  if (frame.bytes < sizeof *call) return -EPROTO;
+  if (const long ret = source(b, call, sizeof *call); ret != 0) return ret;
+  if (frame.bytes != sizeof *call + bytes_behind(*call) || call->in_bytes > call->scratch_bytes) return -EPROTO;
+  if (ensure_scratch(b, layout_bytes(*call)) != 0) return kNoRoom;
+  *l = layout(b, *call);
+  long ret = source(b, l->relocs, 8ull * call->relocs);
+  if (ret == 0) ret = source(b, l->outs, 20ull * call->outs);
+  if (ret == 0) ret = source(b, l->scratch, call->in_bytes);
+  return ret == 0 && !prepare(*call, *l) ? -EPROTO : ret;
+}
+
 long answer(SlotBlock& b, const wire::Call& call, const Layout& l, u64 seq, i64 ret, u32 flags) {
   u64 out_bytes = 0, parts = 1;
   const bool nothing = (flags & wire::kReplyNotRun) != 0;
@@ -247,20 +263,13 @@ bool in_background(u64 fd) {
 
 long serve_call(SlotBlock& b, const wire::Frame& frame) {
   wire::Call call;
-  if (frame.bytes < sizeof call) return -EPROTO;
-  if (const long ret = recv_exact(b, &call, sizeof call); ret != 0) return ret;
-  const u64 rest = 8ull * call.relocs + 20ull * call.outs + call.in_bytes;
-  if (frame.bytes != sizeof call + rest || call.in_bytes > call.scratch_bytes) return -EPROTO;
-  if (ensure_scratch(b, layout_bytes(call)) != 0) {
-    if (const long ret = drain(b, rest); ret != 0) return ret;
+  Layout l;
+  long ret = take_call(b, frame, recv_exact, &call, &l);
+  if (ret == kNoRoom) {
+    if (ret = drain(b, bytes_behind(call)); ret != 0) return ret;
     return send_reply(b, frame.seq, -ENOMEM);
   }
-  const Layout l = layout(b, call);
-  long ret = recv_exact(b, l.relocs, 8ull * call.relocs);
-  if (ret == 0) ret = recv_exact(b, l.outs, 20ull * call.outs);
-  if (ret == 0) ret = recv_exact(b, l.scratch, call.in_bytes);
   if (ret != 0) return ret;
-  if (!prepare(call, l)) return -EPROTO;
   __atomic_store_n(&b.last_seq, frame.seq, __ATOMIC_RELEASE);
   u32 flags = 0;
   const bool stops = (call.flags & wire::kCallStopsInBackground) != 0;
@@ -278,6 +287,18 @@ long serve_call(SlotBlock& b, const wire::Frame& frame) {
   if ((call.flags & wire::kCallUnanswered) == 0) ret = answer(b, call, l, frame.seq, result, flags);
   trim_scratch(b, kLeftMapped);
   return ret;
+}
+
+long carry_out_call(SlotBlock& b, const wire::Frame& frame, Source source) {
+  wire::Call call;
+  Layout l;
+  if (const long ret = take_call(b, frame, source, &call, &l); ret != 0) return ret == kNoRoom ? -ENOMEM : ret;
+  for (;;) {
+    __atomic_store_n(&b.abort_seq, 0, __ATOMIC_RELEASE);  // who would fetch us for a restart waits for us instead
+    u32 flags = 0;
+    const i64 result = execute(b, call, frame.seq, &flags);
+    if ((flags & (wire::kReplyNotRun | wire::kReplyAborted)) == 0) return result;
+  }
 }
 
 }  // namespace omig::engine

@@ -21,6 +21,7 @@ long handle(SlotBlock& b, const wire::Frame& frame) {
     case wire::Type::resume_state: return serve_resume_state(b, frame);
     case wire::Type::go: return serve_go(b, frame);
     case wire::Type::image: return serve_image(b, frame);
+    case wire::Type::stage: return serve_stage(b, frame);
     default: return -EPROTO;
   }
 }

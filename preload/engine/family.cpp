@@ -23,6 +23,7 @@ void forget_the_parent(SlotBlock& b) {
   close_fd(&st.ear_next_fd);
   close_fd(&st.signal_fd);
   close_fd(&st.relink_fd);
+  close_fd(&st.stage_fd);
   const wire::KernelSigaction abort_action = st.abort_action;
   memset(&st, 0, sizeof st);
   st.abort_action = abort_action;

@@ -22,6 +22,7 @@ void leave_deputy_life(const wire::KernelSigaction& abort_action) {
   stop_ear();
   unlock();
   sys(__NR_rt_sigaction, wire::kAbortSignal, addr(&abort_action), 0, 8);
+  drop_stage();
   Anchor& a = anchor();
   a.moves++;
   __atomic_store_n(reinterpret_cast<u32*>(&a.where), static_cast<u32>(Where::home), __ATOMIC_RELEASE);
@@ -39,16 +40,15 @@ long serve_write_memory(SlotBlock& b, const wire::Frame& frame) {
   return recv_into_memory(b, address, frame.bytes - sizeof address);
 }
 
-long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
+long take_resume_state(SlotBlock& b, const wire::Frame& frame, Source source) {
   wire::ResumeState resume;
   if (frame.bytes < sizeof resume) return -EPROTO;
-  if (const long ret = recv_exact(b, &resume, sizeof resume); ret != 0) return ret;
+  if (const long ret = source(b, &resume, sizeof resume); ret != 0) return ret;
   const bool fits = resume.frame_bytes >= sizeof(SignalFrame) && resume.frame_bytes <= kFrameMaxBytes &&
                     resume.fpstate_offset < resume.frame_bytes && resume.fpstate_offset % 64 == 0;
   if (frame.bytes != sizeof resume + resume.frame_bytes || !fits) return -EPROTO;
   SignalFrame& kept = frame_of(b);
-  __atomic_store_n(&state().image_is_whole, 0, __ATOMIC_SEQ_CST);
-  if (const long ret = recv_exact(b, &kept, resume.frame_bytes); ret != 0) return ret;
+  if (const long ret = source(b, &kept, resume.frame_bytes); ret != 0) return ret;
   if (resume.fpstate_offset != 0) kept.fpstate = addr(&kept) + resume.fpstate_offset;
   if (resume.altstack_bytes != 0 || resume.altstack_flags != 0) {
     kept.altstack_sp = resume.altstack_sp;
@@ -69,6 +69,12 @@ long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
   b.cut_short = resume.cut_short;
   b.done_bytes = resume.done_bytes;
   b.has_resume = 1;
+  return 0;
+}
+
+long serve_resume_state(SlotBlock& b, const wire::Frame& frame) {
+  __atomic_store_n(&state().image_is_whole, 0, __ATOMIC_SEQ_CST);
+  if (const long ret = take_resume_state(b, frame, recv_exact); ret != 0) return ret;
   const i32 error = b.write_error;
   b.write_error = 0;
   return send_reply(b, frame.seq, error);

@@ -136,6 +136,27 @@ u32 gather(u8* to, Vector*& parts, u64& count) {
   return have;
 }
 
+// What comes, to the places from `at` on. After the first that does not take all it is given, nothing more is put
+// anywhere.
+template <typename Put>
+long recv_to(SlotBlock& b, u64 at, u64 count, i32* error, Put put) {
+  long trouble = 0;
+  while (count > 0) {
+    const u8* from;
+    const u64 taken = take_buffered(b, count, &from);
+    if (taken > 0) {
+      const long done = trouble ? 0 : put(at, from, taken);
+      if (!trouble && done != static_cast<long>(taken)) trouble = failed(done) ? done : -EFAULT;
+      at += taken;
+      count -= taken;
+      continue;
+    }
+    if (const long ret = fill(b); ret != 0) return ret;
+  }
+  if (trouble && *error == 0) *error = static_cast<i32>(trouble);
+  return 0;
+}
+
 }  // namespace
 
 void forget_input(SlotBlock& b) {
@@ -206,23 +227,16 @@ long recv_exact(SlotBlock& b, void* bytes, u64 count) {
 // The destination is the program's memory: an address the kernel finds bad must not kill us, so every byte is placed by
 // the kernel, through process_vm_writev to ourselves.
 long recv_into_memory(SlotBlock& b, u64 address, u64 count) {
-  long fault = 0;
-  while (count > 0) {
-    const u8* from;
-    const u64 taken = take_buffered(b, count, &from);
-    if (taken > 0) {
-      const Vector local{from, taken};
-      const Vector remote{reinterpret_cast<const void*>(address), taken};
-      const long put = fault ? 0 : sys(__NR_process_vm_writev, sys(__NR_getpid), addr(&local), 1, addr(&remote), 1, 0);
-      if (!fault && put != static_cast<long>(taken)) fault = failed(put) ? put : -EFAULT;
-      address += taken;
-      count -= taken;
-      continue;
-    }
-    if (const long ret = fill(b); ret != 0) return ret;
-  }
-  if (fault && b.write_error == 0) b.write_error = static_cast<i32>(fault);
-  return 0;
+  return recv_to(b, address, count, &b.write_error, [](u64 at, const u8* from, u64 bytes) {
+    const Vector local{from, bytes};
+    const Vector remote{reinterpret_cast<const void*>(at), bytes};
+    return sys(__NR_process_vm_writev, sys(__NR_getpid), addr(&local), 1, addr(&remote), 1, 0);
+  });
+}
+
+long recv_into_file(SlotBlock& b, int fd, u64 offset, u64 count, i32* error) {
+  return recv_to(b, offset, count, error,
+                 [fd](u64 at, const u8* from, u64 bytes) { return sys(__NR_pwrite64, fd, addr(from), bytes, at); });
 }
 
 long drain(SlotBlock& b, u64 count) {

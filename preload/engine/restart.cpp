@@ -176,14 +176,25 @@ bool is_past_image() {
 
 long serve_image(SlotBlock& b, const wire::Frame& frame) {
   Private& st = state();
-  if (frame.bytes != sizeof st.abort_action) return -EPROTO;
-  if (const long ret = recv_exact(b, &st.abort_action, sizeof st.abort_action); ret != 0) return ret;
+  wire::KernelSigaction abort_action;
+  if (frame.bytes != sizeof abort_action) return -EPROTO;
+  if (const long ret = recv_exact(b, &abort_action, sizeof abort_action); ret != 0) return ret;
+  if (const i32 error = st.stage_error; error != 0) {  // so the older image stays
+    drop_stage();
+    return send_reply(b, frame.seq, error);
+  }
+  st.abort_action = abort_action;
   for (Touched& each : st.touched) each.holder = 0;
   st.image_ms = now_ms();
-  anchor().images++;
   __atomic_store_n(&st.effects, 0, __ATOMIC_SEQ_CST);
   __atomic_store_n(&st.image_is_whole, 1, __ATOMIC_SEQ_CST);
-  return send_reply(b, frame.seq, 0);
+  // All that it takes is here: from now on whoever wants to go on waits for us.
+  const long ret = has_stage() ? carry_out_stage(b) : 0;
+  if (ret == 0)
+    anchor().images++;
+  else
+    __atomic_store_n(&st.image_is_whole, 0, __ATOMIC_SEQ_CST);
+  return send_reply(b, frame.seq, ret);
 }
 
 void restart(SlotBlock& b) {
@@ -193,13 +204,14 @@ void restart(SlotBlock& b) {
   if (__atomic_compare_exchange_n(&st.restarting, &not_yet, static_cast<u32>(kComing), false, __ATOMIC_SEQ_CST,
                                   __ATOMIC_SEQ_CST))
     fetch_the_others(b);
-  const i64 deadline = now_ms() + kPatienceMs;
+  i64 deadline = now_ms() + kPatienceMs;
   const bool counts = b.slot != kEarSlot;  // the ear is stopped by whoever decides
   const bool last = counts && __atomic_add_fetch(&st.came_back, 1, __ATOMIC_SEQ_CST) == load(&st.alive);
   if (last && decide()) go_on(b);
   while (load(&st.restarting) == kComing) {
     if (!counts && load(&st.ear_stop) != 0) exit_thread(0);
     if (counts && load(&st.phase) == kResume) go_on(b);
+    if (load(&st.carrying_out) != 0) deadline = now_ms() + kPatienceMs;
     if (now_ms() > deadline) store_and_wake(&st.restarting, static_cast<u32>(kRefused));
     doze();
   }

@@ -68,6 +68,12 @@ struct Private {
   i64 image_ms;           // CLOCK_MONOTONIC
   u32 touched_lock;
   Touched touched[48];
+  // What of a new image has come (stage.cpp).
+  i32 stage_fd;      // + 1
+  i32 stage_error;   // why it cannot become an image
+  u64 stage_bytes;   // that have come
+  u64 stage_at;      // that have been carried out
+  u32 carrying_out;  // it is being carried out
 };
 static_assert(sizeof(Private) <= sizeof(Anchor::engine_private));
 static_assert(offsetof(Private, threads) == 20, "movers know this place");
@@ -144,6 +150,8 @@ void trim_kept(SlotBlock& b);     // to what every slot has; nothing is kept aft
 // The host has opened so many of our records. False: we cannot go on from there.
 bool forget_opened(SlotBlock& b, u64 opened);
 long recv_into_memory(SlotBlock& b, u64 address, u64 count);  // to where the program says: may be unmapped
+// *error: why some of it was not written, if so.
+long recv_into_file(SlotBlock& b, int fd, u64 offset, u64 count, i32* error);
 long drain(SlotBlock& b, u64 count);
 long send_reply(SlotBlock& b, u64 seq, i64 ret, u32 flags = 0);
 
@@ -170,8 +178,18 @@ bool is_past_image();  // something counts; calls that have not ended do not
 long serve_image(SlotBlock& b, const wire::Frame& frame);
 void restart(SlotBlock& b);  // returns if the process cannot go on
 
+// stage.cpp
+long serve_stage(SlotBlock& b, const wire::Frame& frame);
+bool has_stage();
+long carry_out_stage(SlotBlock& b);  // 0, or why what is there now is no image
+void drop_stage();
+
+// Where a frame's bytes come from: recv_exact, or the stage.
+using Source = long (*)(SlotBlock& b, void* bytes, u64 count);
+
 // call.cpp
 long serve_call(SlotBlock& b, const wire::Frame& frame);
+long carry_out_call(SlotBlock& b, const wire::Frame& frame, Source source);  // its result; no answer, no aborts
 long ensure_scratch(SlotBlock& b, u64 bytes);
 void trim_scratch(SlotBlock& b, u64 keep_bytes);
 void install_abort_handler();  // the program's own action goes to abort_action
@@ -191,6 +209,7 @@ bool map_slot(u32 slot);
 // home.cpp
 long serve_write_memory(SlotBlock& b, const wire::Frame& frame);
 long serve_resume_state(SlotBlock& b, const wire::Frame& frame);
+long take_resume_state(SlotBlock& b, const wire::Frame& frame, Source source);
 long serve_go(SlotBlock& b, const wire::Frame& frame);
 void end_cut_short(SlotBlock& b);
 void drop_aborts();                                                 // late ones, before the program's action is back

@@ -26,17 +26,6 @@ void expect_native(Subject& subject) {
   EXPECT_EQ(subject.wait_status(), 0);
 }
 
-// Waits until no thread of it is in the engine any more (they leave one by one), and tells the registrations.
-std::vector<ThreadState> states_at_home(Subject& subject) {
-  const auto end = Clock::now() + std::chrono::seconds(20);
-  for (;;) try {
-      Frozen frozen(subject.pid());
-      return frozen.threads();
-    } catch (const StillInEngine&) {
-      if (Clock::now() > end) throw;
-    }
-}
-
 TEST(Abandon, EveryRegisterStays) {
   for (int i = 0; i < 20; ++i) {
     Subject subject({"spin"});

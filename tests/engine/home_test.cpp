@@ -16,17 +16,6 @@
 namespace omig::test {
 namespace {
 
-// Every thread has left the engine.
-std::vector<ThreadState> at_home(Subject& subject) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  for (;;) try {
-      Frozen frozen(subject.pid());
-      return frozen.threads();
-    } catch (const StillInEngine&) {
-      if (std::chrono::steady_clock::now() > end) throw;
-    }
-}
-
 void write_memory_at(Link& link, u64 address, const std::string& bytes) {
   std::string body(reinterpret_cast<const char*>(&address), 8);
   body += bytes;
@@ -36,9 +25,7 @@ void write_memory_at(Link& link, u64 address, const std::string& bytes) {
 TEST(Home, WithWhatTheGuestChanged) {
   for (int i = 0; i < 10; ++i) {
     Subject subject({"spin"});
-    // It says ready a moment before it spins.
-    while (at_home(subject)[0].regs.rip - subject.address("loop") > 10) {
-    }
+    wait_until_it_spins(subject);
     Listener listener;
     std::vector<ThreadState> states;
     Links links = depart(subject, listener, &states);
@@ -102,7 +89,7 @@ TEST(Home, ABadAddressIsToldAndEverythingGoesOn) {
 // registrations are the old ones, and the threads go on from the very instruction.
 TEST(Home, FiftyTimesWithThreadsAndSignals) {
   Subject subject({"threads", "4"});
-  const std::string before = registrations(at_home(subject));
+  const std::string before = registrations(states_at_home(subject));
   for (int i = 1; i <= 50; ++i) {
     Listener listener;
     std::vector<ThreadState> states;
@@ -130,7 +117,7 @@ TEST(Home, FiftyTimesWithThreadsAndSignals) {
       count = subject.line();
     } while (count != wanted && std::chrono::steady_clock::now() < end);
     ASSERT_EQ(count, wanted);
-    EXPECT_EQ(registrations(at_home(subject)), before);  // no handler is running any more
+    EXPECT_EQ(registrations(states_at_home(subject)), before);  // no handler is running any more
     EXPECT_EQ(tasks(subject.pid()).size(), 5u);
     EXPECT_EQ(descriptors(subject.pid()).size(), 3u);
     ASSERT_EQ(read_anchor(subject.pid()).moves, 2u * static_cast<u32>(i));
@@ -151,7 +138,7 @@ TEST(Home, NoAbortReachesTheProgram) {
       for (int k = 0; k < 20; ++k) away.ear().send(wire::Type::abort_call, order);
     }
     come_home(away.links, away.states);
-    at_home(away.subject);
+    states_at_home(away.subject);
     away.subject.say("count");
     EXPECT_EQ(away.subject.line(), "count 0 0 0");
     away.subject.say("quit");
@@ -190,7 +177,7 @@ TEST(Home, AbortsDuringTheGoAreDropped) {
     EXPECT_EQ(away.ear().reply(away.ear().send(wire::Type::exclude, all)).ret(), 0);
     seqs[2] = away.links.threads[2].send(wire::Type::go, action);
     for (size_t k = 0; k < 3; ++k) EXPECT_EQ(away.links.threads[k].reply(seqs[k]).ret(), 0);
-    at_home(away.subject);
+    states_at_home(away.subject);
     away.subject.say("count");
     EXPECT_EQ(away.subject.line(), "count 0 0 0");
     away.subject.say("quit");
@@ -357,7 +344,7 @@ TEST(Abandon, OneThreadThatCannotLinkStopsAll) {
   Away away(3);
   occupy_descriptors(away, 0);
   come_home(away.links, away.states);  // sets 6 numbers free
-  at_home(away.subject);
+  states_at_home(away.subject);
   for (u32 leader = 0; leader < 4; ++leader) {
     // Ear, signalfd and 4 threads need 6: take one away.
     Listener listener;  // takes links and never says a word
@@ -369,7 +356,7 @@ TEST(Abandon, OneThreadThatCannotLinkStopsAll) {
       frozen.prepare(listener.port(), listener.token(), leader);
       frozen.divert();
     }
-    at_home(away.subject);
+    states_at_home(away.subject);
     away.subject.say("errors");
     EXPECT_EQ(away.subject.line(), "errors 0 line 0");
   }

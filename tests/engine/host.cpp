@@ -291,12 +291,17 @@ wire::ResumeState resume_state_of(const ThreadState& t, const wire::ThreadExtra&
   return resume;
 }
 
-void send_resume_state(Link& link, u64* seq, wire::ResumeState resume, const ThreadState& t) {
+std::vector<u8> body_of(wire::ResumeState resume, const ThreadState& t) {
   const auto frame = make_frame(t, 0);
   resume.frame_bytes = static_cast<u32>(frame.size());
   std::vector<u8> body(sizeof resume + frame.size());
   memcpy(body.data(), &resume, sizeof resume);
   memcpy(body.data() + sizeof resume, frame.data(), frame.size());
+  return body;
+}
+
+void send_resume_state(Link& link, u64* seq, wire::ResumeState resume, const ThreadState& t) {
+  const std::vector<u8> body = body_of(resume, t);
   *seq = link.send(wire::Type::resume_state, body.data(), body.size());
 }
 

@@ -114,6 +114,7 @@ void commit(Links& links, const char* node = "elsewhere", size_t leader = 0);
 // Brings every thread home in the states given (leader's link carries what else is to be done before).
 void come_home(Links& links, const std::vector<ThreadState>& states);
 wire::ResumeState resume_state_of(const ThreadState& t, const wire::ThreadExtra& extra, size_t threads);
+std::vector<u8> body_of(wire::ResumeState resume, const ThreadState& t);
 void send_resume_state(Link& link, u64* seq, wire::ResumeState resume, const ThreadState& t);
 
 }  // namespace omig::test

@@ -163,6 +163,21 @@ std::vector<pid_t> tasks(pid_t pid) {
   return found;
 }
 
+std::vector<ThreadState> states_at_home(Subject& subject) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  for (;;) try {
+      Frozen frozen(subject.pid());
+      return frozen.threads();
+    } catch (const StillInEngine&) {
+      if (std::chrono::steady_clock::now() > end) throw;
+    }
+}
+
+void wait_until_it_spins(Subject& subject) {
+  while (states_at_home(subject)[0].regs.rip - subject.address("loop") > 10) {
+  }
+}
+
 std::vector<int> descriptors(pid_t pid) {
   std::vector<int> found;
   DIR* directory = opendir(("/proc/" + std::to_string(pid) + "/fd").c_str());

@@ -87,6 +87,11 @@ class Frozen {
   bool mask_changed_ = false;
 };
 
+// Once no thread is in the engine any more: they leave one by one.
+std::vector<ThreadState> states_at_home(Subject& subject);
+// The subject "spin" says ready a moment before it does.
+void wait_until_it_spins(Subject& subject);
+
 // The frame by which a thread state is resumed; the fpstate pointer is absolute if frame_address is not 0.
 std::vector<u8> make_frame(const ThreadState& t, u64 frame_address);
 // What the kernel knows of the threads, without their registers, as text.

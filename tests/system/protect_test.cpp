@@ -97,31 +97,62 @@ class Protect : public testing::Test {
   std::unique_ptr<Child> program_;
 };
 
-// Away from its first instruction: the image is what it was when it left, and it works all of it anew.
-TEST_F(Protect, WhatOnlyComputesGoesOnFromItsDeparture) {
-  directory_ = fresh_directory("protect");
-  const std::string body =
-      "import hashlib\nopen('begun', 'w').close()\nh = b''\nfor i in range(6000000): h = hashlib.sha256(h + b'%d' % "
-      "i).digest()\n"
-      "print(h.hex())\n";
-  const Command plain{.words = {"python3", "-c", body}, .directory = directory_};
-  const Outcome want = run(plain);
-  fs::remove(directory_ / "begun");
-  Command command = plain;
-  command.words = lab.on_node(1, {"python3", "-c", body});
-  command.environment.push_back({"OMIG_JOB", "free,protect=3600"});
-  program_ = std::make_unique<Child>(command, fresh_directory("run"));
-  ASSERT_TRUE(wait_until([&] { return fs::exists(directory_ / "begun"); }));
-  const std::string id = std::to_string(program_->pid());
-  ASSERT_EQ(migrate(lab, program_->pid(), "node2"), "");
+class WhatOnlyComputes : public Protect {
+ protected:
+  // Starts it at home, protected every so many `seconds`, and moves it to node 2 while it computes.
+  void send_away(int seconds) {
+    directory_ = fresh_directory("protect");
+    const std::string body =
+        "import hashlib\nopen('begun', 'w').close()\nh = b''\nfor i in range(6000000): h = hashlib.sha256(h + b'%d' % "
+        "i).digest()\n"
+        "print(h.hex())\n";
+    const Command plain{.words = {"python3", "-c", body}, .directory = directory_};
+    want_ = run(plain);
+    fs::remove(directory_ / "begun");
+    Command command = plain;
+    command.words = lab.on_node(1, {"python3", "-c", body});
+    command.environment.push_back({"OMIG_JOB", "free,protect=" + std::to_string(seconds)});
+    program_ = std::make_unique<Child>(command, fresh_directory("run"));
+    ASSERT_TRUE(wait_until([&] { return fs::exists(directory_ / "begun"); }));
+    ASSERT_EQ(migrate(lab, program_->pid(), "node2"), "");
+  }
+  // It works all of it anew.
+  void expect_it_goes_on() {
+    ASSERT_TRUE(comes_home()) << lab.logs();
+    const std::string id = std::to_string(program_->pid());
+    EXPECT_NE(lab.omctl(1, {"why", id}).out.find("node2 is gone; it goes on from its image of"), std::string::npos);
+    EXPECT_TRUE(program_->wait_for_end(milliseconds(60'000)));
+    EXPECT_EQ(program_->outcome().describe(), want_.describe());
+    EXPECT_EQ(program_->outcome().out, want_.out);
+    EXPECT_EQ(program_->outcome().err, "");
+  }
+
+  Outcome want_;
+};
+
+TEST_F(WhatOnlyComputes, GoesOnFromItsDeparture) {
+  send_away(3600);
   poll(nullptr, 0, 300);
   kill_hosts();
-  ASSERT_TRUE(comes_home()) << lab.logs();
-  EXPECT_NE(lab.omctl(1, {"why", id}).out.find("node2 is gone; it goes on from its image of"), std::string::npos);
-  EXPECT_TRUE(program_->wait_for_end(milliseconds(60'000)));
-  EXPECT_EQ(program_->outcome().describe(), want.describe());
-  EXPECT_EQ(program_->outcome().out, want.out);
-  EXPECT_EQ(program_->outcome().err, "");
+  expect_it_goes_on();
+}
+
+// Whatever the node was about to tell home when it was lost: what home has is whole.
+TEST_F(WhatOnlyComputes, GoesOnThoughItsHostWasSendingAnImage) {
+  lab.kill_homed(2);
+  lab.restart_homed(2, "image-prepared");
+  send_away(1);
+  expect_it_goes_on();
+}
+
+TEST_F(WhatOnlyComputes, GoesOnThoughItsHostWasBringingItHome) {
+  for (const char* point : {"home-captured", "home-prepared"}) {
+    lab.kill_homed(2);
+    lab.restart_homed(2, point);
+    send_away(3600);
+    EXPECT_FALSE(lab.omctl(1, {"migrate", std::to_string(program_->pid()), "home"}).succeeded()) << point;
+    expect_it_goes_on();
+  }
 }
 
 // What it wrote before the image is not written again, and what it computed since is computed again.
