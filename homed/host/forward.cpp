@@ -243,10 +243,9 @@ void Visit::forward(const std::shared_ptr<GuestThread>& t, const seccomp_notif& 
   if (!buffers.reply.finish()) return deputy_gone(*t->guest);
   if (cut_short && buffers.timed_out) {
     t->sleep_deadline_ns = 0;
+    const i64 over = before.done_bytes != 0 ? static_cast<i64>(before.done_bytes) : answer_of_time_over(*t, n);
     end_call(*t);
-    answer(n.id, before.done_bytes != 0  ? static_cast<i64>(before.done_bytes)
-                 : row.nr == SYS_connect ? -EINPROGRESS
-                                         : -EAGAIN);
+    answer(n.id, over);
     return;
   }
   // A blocking write ends with the count so far when it is interrupted; what only a freeze has cut goes on.

@@ -160,7 +160,8 @@ bool FrozenProcess::capture(const EngineHead& head, std::string* reason) {
       // Only our stop made it EINTR (epoll_wait): wherever it goes on, it waits for what is left of its time.
       here = issue_again(tids_[i], thread, deadline);
     }
-    const bool again = result == -516 || result == -514 || (result == -EINTR && !pending);
+    // -512 and a deadline: a terminal's read.
+    const bool again = result == -516 || result == -514 || (result == -EINTR && !pending) || result == -512;
     if (again && deadline != 0) deadline = noted_deadline_ns(pid_, tids_[i], deadline);
     if (deadline != 0) waits_[tids_[i]] = deadline;
     if (deadline != 0 && again) {  // issue it again, for the rest of the time

@@ -74,8 +74,8 @@ std::optional<SleepProbe> probe_sleep(pid_t pid, pid_t tid) {
   if (!wait) return std::nullopt;
   probe.wait = *wait;
   probe.switches = voluntary_switches(pid, tid);
-  probe.time_ns = wait->unit == TimedWait::Unit::socket
-                      ? socket_time_ns(pid, a[0], wait->option)
+  probe.time_ns = wait->unit == TimedWait::Unit::file
+                      ? file_time_ns(pid, a[0], wait->option)
                       : time_asked_ns(*wait, a.data(), [pid](u64 from, void* to, u64 bytes) {
                           return read_memory(pid, from, to, bytes);
                         });

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "homed/host/timed_wait.h"
 
+#include <asm/termbits.h>
 #include <errno.h>
 #include <linux/futex.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -21,7 +23,7 @@ using Unit = TimedWait::Unit;
 
 TimedWait milliseconds_in(u32 argument) { return {Unit::milliseconds, argument, false, std::nullopt, 0}; }
 TimedWait timespec_at(u32 argument) { return {Unit::timespec, argument, false, std::nullopt, 0}; }
-TimedWait socket_with(int option) { return {Unit::socket, 0, false, std::nullopt, option}; }
+TimedWait file_with(int option) { return {Unit::file, 0, false, std::nullopt, option}; }
 
 bool is_place_of_rest(u64 pointer) {
   return pointer >= kSlotsAddress && pointer < kEngineEnd && pointer % kSlotWindow == kSlotRest % kSlotWindow;
@@ -53,12 +55,12 @@ std::optional<TimedWait> timed_wait(u64 nr, const u64 args[6]) {
     case SYS_recvfrom:
     case SYS_recvmsg:
     case SYS_accept:
-    case SYS_accept4: return socket_with(SO_RCVTIMEO);
+    case SYS_accept4: return file_with(SO_RCVTIMEO);
     case SYS_write:
     case SYS_writev:
     case SYS_sendto:
     case SYS_sendmsg:
-    case SYS_connect: return socket_with(SO_SNDTIMEO);
+    case SYS_connect: return file_with(SO_SNDTIMEO);
     default: return std::nullopt;
   }
 }
@@ -68,7 +70,7 @@ u64 time_asked_ns(const TimedWait& wait, const u64 args[6], const ReadMemory& re
   u64 time[2] = {};
   switch (wait.unit) {
     case Unit::milliseconds: return static_cast<i32>(argument) <= 0 ? 0 : (argument & 0xffffffff) * 1'000'000ull;
-    case Unit::socket: return 0;
+    case Unit::file: return 0;
     default: break;
   }
   if (argument == 0 || !read(argument, time, sizeof time)) return 0;
@@ -76,13 +78,22 @@ u64 time_asked_ns(const TimedWait& wait, const u64 args[6], const ReadMemory& re
   return time[0] * kSecond_ns + time[1] * (wait.unit == Unit::timeval ? 1'000 : 1);
 }
 
-u64 socket_time_ns(pid_t pid, u64 fd, int option) {
+u64 file_time_ns(pid_t pid, u64 fd, int option) {
   const Fd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
-  const Fd socket(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
+  const Fd file(static_cast<int>(syscall(SYS_pidfd_getfd, process.get(), static_cast<int>(fd), 0)));
   timeval time{};
   socklen_t length = sizeof time;
-  if (getsockopt(socket.get(), SOL_SOCKET, option, &time, &length) != 0) return 0;
-  return static_cast<u64>(time.tv_sec) * kSecond_ns + static_cast<u64>(time.tv_usec) * 1'000;
+  if (getsockopt(file.get(), SOL_SOCKET, option, &time, &length) == 0)
+    return static_cast<u64>(time.tv_sec) * kSecond_ns + static_cast<u64>(time.tv_usec) * 1'000;
+  TerminalSettings settings;
+  if (option != SO_RCVTIMEO || ioctl(file.get(), TCGETS, &settings) != 0) return 0;
+  return terminal_time_ns(settings);
+}
+
+u64 terminal_time_ns(const TerminalSettings& settings) {
+  constexpr u64 kTenth_ns = kSecond_ns / 10;
+  if ((settings.local_flags & ICANON) != 0 || settings.characters[VMIN] != 0) return 0;
+  return settings.characters[VTIME] * kTenth_ns;
 }
 
 std::array<u64, 6> arguments_of(const user_regs_struct& r) { return {r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}; }
@@ -111,7 +122,7 @@ void wait_for_the_rest(image::Thread* thread, u64 now_ns, u64 rest_at, Rest* res
       rest->how = RestHow::milliseconds;
       argument = (left_ns + 999'999) / 1'000'000;
       return;
-    case Unit::socket: rest->how = RestHow::socket; return;
+    case Unit::file: rest->how = RestHow::file; return;
     case Unit::timeval: rest->how = RestHow::programs_timeval; return;
     case Unit::timespec:
       rest->how = wait->rest_replaces ? RestHow::programs_timespec : RestHow::own_timespec;

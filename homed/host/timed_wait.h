@@ -2,8 +2,9 @@
 // Waits for a time that is given relative to now. A move cuts them, and they are issued again by registers that know
 // only the whole time; so the moment at which the wait ends travels with the thread (image::Thread::sleep_deadline_ns),
 // and whatever issues the call again has it wait for the rest:
-//   a call that home executes: the host puts the rest into the message (forward.cpp); where a socket's own time-out is
-//     meant (SO_RCVTIMEO), it cuts the call at its moment and answers what the time-out would have.
+//   a call that home executes: the host puts the rest into the message (forward.cpp); where a file's own time-out is
+//     meant (a socket's SO_RCVTIMEO, a terminal's VTIME without VMIN), it cuts the call at its moment and answers what
+//     the time-out would have.
 //   a call of the guest's own kernel (futex, sigtimedwait): the tracer (waits.cpp)
 //   a call at home: the engine, with what the mover or host says in the thread's slot (Rest, preload/engine/rest.cpp)
 // Waits until an absolute time need none of this.
@@ -21,23 +22,32 @@
 namespace omig::host {
 
 struct TimedWait {
-  enum class Unit { milliseconds, timespec, timeval, socket };
+  enum class Unit { milliseconds, timespec, timeval, file };
   Unit unit = Unit::milliseconds;
-  u32 argument = 0;            // the time (milliseconds), a pointer to it, or the socket
+  u32 argument = 0;            // the time (milliseconds), a pointer to it, or the file that has one
   bool rest_replaces = false;  // interrupted, the kernel writes the time left over the time
   std::optional<u32> rest_at;  // the argument that says where the kernel writes the time left
   int option = 0;              // of a socket: which time-out
 };
 
-// Whether the call, if it waits, may wait for a relative time. `socket` waits do so only if the descriptor is a socket
-// with such a time-out.
+// Whether the call, if it waits, may wait for a relative time. `file` waits do so only if the descriptor is of a socket
+// with such a time-out, or a read's of a terminal with one.
 std::optional<TimedWait> timed_wait(u64 nr, const u64 args[6]);
 
 using ReadMemory = std::function<bool(u64 from, void* to, u64 bytes)>;
-// The time asked for; 0: none, or for ever. Not for sockets.
+// The time asked for; 0: none, or for ever. Not for files.
 u64 time_asked_ns(const TimedWait& wait, const u64 args[6], const ReadMemory& read);
 // Of process `pid`'s descriptor; 0: none.
-u64 socket_time_ns(pid_t pid, u64 fd, int option);
+u64 file_time_ns(pid_t pid, u64 fd, int option);
+
+// A terminal's settings, as TCGETS has them.
+struct TerminalSettings {
+  u32 input_flags, output_flags, control_flags, local_flags;
+  u8 line, characters[19];
+};
+static_assert(sizeof(TerminalSettings) == 36);
+// For how long a read waits for the first character; 0: for ever, or not at all.
+u64 terminal_time_ns(const TerminalSettings& settings);
 
 std::array<u64, 6> arguments_of(const user_regs_struct& regs);
 u64& argument_of(user_regs_struct& regs, u32 number);

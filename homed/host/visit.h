@@ -287,6 +287,8 @@ class Visit {
   void remember_wait(GuestThread& t, const seccomp_notif& n, const wire::Reply& reply);
   u64 wait_the_rest(GuestThread& t, const seccomp_notif& n, syscalls::Prepared& prepared);
   u64 home_socket_time_ns(GuestThread& t, u64 fd, int option);
+  std::optional<TerminalSettings> home_terminal(GuestThread& t, u64 fd);  // nothing: it is none
+  i64 answer_of_time_over(GuestThread& t, const seccomp_notif& n);
   void probe_waits(Guest& guest);  // mutex_ held
   void note_wait_here(GuestThread& t, const user_regs_struct& stop);
   bool resume_wait_here(GuestThread& t);

@@ -2,6 +2,7 @@
 // Waits for a relative time that a move cuts (timed_wait.h), on the guest's side: those that home executes, whose
 // message is changed to say the rest only, and those of the guest's own kernel (futex, sigtimedwait), whose register is
 // changed for the time of the call.
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -32,6 +33,8 @@ u64 left_ns(u64 deadline_ns) {
   return deadline_ns > now ? deadline_ns - now : 0;
 }
 
+bool reads(int nr) { return nr == SYS_read || nr == SYS_readv; }  // from whatever it is
+
 bool of_the_guests_kernel(u64 nr) { return nr == SYS_futex || nr == SYS_rt_sigtimedwait; }
 
 }  // namespace
@@ -48,8 +51,11 @@ void Visit::remember_wait(GuestThread& t, const seccomp_notif& n, const wire::Re
   const auto wait = timed_wait(static_cast<u64>(n.data.nr), args);
   if (!wait) return;
   u64 time_ns = 0;
-  if (wait->unit == TimedWait::Unit::socket) {
-    if ((reply.flags & wire::kReplyTimesOut) != 0) time_ns = home_socket_time_ns(t, args[0], wait->option);
+  if (wait->unit == TimedWait::Unit::file) {
+    if ((reply.flags & wire::kReplyTimesOut) != 0)
+      time_ns = home_socket_time_ns(t, args[0], wait->option);
+    else if (const auto settings = cut_by_freeze(t) && reads(n.data.nr) ? home_terminal(t, args[0]) : std::nullopt)
+      time_ns = terminal_time_ns(*settings);  // only then: after a signal it would begin anew natively, too
   } else {
     GuestMemory memory(t.guest->pid);
     time_ns = time_asked_ns(*wait, args,
@@ -61,7 +67,7 @@ void Visit::remember_wait(GuestThread& t, const seccomp_notif& n, const wire::Re
   t.sleep_call = {static_cast<u64>(n.data.nr), args[0], args[1], args[2]};
 }
 
-// The call that is about to be sent home is a rest. Returns when a socket's time-out is over: it is for us to end the
+// The call that is about to be sent home is a rest. Returns when a file's time-out is over: it is for us to end the
 // call then. 0: not so.
 u64 Visit::wait_the_rest(GuestThread& t, const seccomp_notif& n, syscalls::Prepared& prepared) {
   if (t.sleep_deadline_ns == 0) return 0;
@@ -74,7 +80,7 @@ u64 Visit::wait_the_rest(GuestThread& t, const seccomp_notif& n, syscalls::Prepa
   }
   const u64 left = left_ns(t.sleep_deadline_ns);
   switch (wait->unit) {
-    case TimedWait::Unit::socket: return t.sleep_deadline_ns;
+    case TimedWait::Unit::file: return t.sleep_deadline_ns;
     case TimedWait::Unit::milliseconds: {
       u8* body = prepared.message.data() + sizeof(wire::Frame);
       wire::Call call;
@@ -105,6 +111,22 @@ u64 Visit::home_socket_time_ns(GuestThread& t, u64 fd, int option) {
   }
   memcpy(&input, output.data(), 16);
   return input.seconds * kSecond_ns + input.microseconds * 1'000;
+}
+
+std::optional<TerminalSettings> Visit::home_terminal(GuestThread& t, u64 fd) {
+  TerminalSettings settings{};
+  const wire::Reloc reloc{2, 0};
+  const wire::Out out{0, sizeof settings, 0, 0, ~0u};
+  std::vector<u8> output;
+  if (home_call(t, SYS_ioctl, {fd, TCGETS, 0}, {}, {&reloc, 1}, {&out, 1}, &output) != 0) return std::nullopt;
+  memcpy(&settings, output.data(), sizeof settings);
+  return settings;
+}
+
+// What a file's own time-out answers.
+i64 Visit::answer_of_time_over(GuestThread& t, const seccomp_notif& n) {
+  if (n.data.nr == SYS_connect) return -EINPROGRESS;
+  return reads(n.data.nr) && home_terminal(t, n.data.args[0]) ? 0 : -EAGAIN;
 }
 
 // Before a freeze interrupts anybody: who waits here for how long already.

@@ -60,7 +60,7 @@ enum class RestHow : u32 {
   own_timespec = 2,       // the register points here: seconds, nanoseconds
   programs_timespec = 3,  // the register points to the program's own, which the kernel changes anyway
   programs_timeval = 4,
-  socket = 5,  // SO_RCVTIMEO or SO_SNDTIMEO of the socket in rdi
+  file = 5,  // SO_RCVTIMEO or SO_SNDTIMEO of the socket, or VTIME of the terminal, in rdi
 };
 struct Rest {
   u64 seconds, nanoseconds;
@@ -72,7 +72,7 @@ struct Rest {
 
 constexpr u64 finish_frame_at(u64 rsp) { return (rsp - kRedZoneBytes - sizeof(FinishFrame)) & ~15ull; }
 
-// On the program's stack, below its red zone, while a thread waits for what is left of a socket's time-out (rest.cpp).
+// On the program's stack, below its red zone, while a thread waits for what is left of a file's time-out (rest.cpp).
 // start.S knows the order.
 struct WaitFrame {
   u64 rip;  // of the call's `syscall`

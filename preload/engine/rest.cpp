@@ -2,10 +2,10 @@
 // A wait with a time-out that a move has cut short, about to be issued again at home by the thread's registers: how
 // much is left of its time is known only now. (homed/host/timed_wait.h has the whole picture.)
 //
-// A socket's own time-out cannot be changed for one call. So the thread first polls for what is left (omig_wait_first,
-// start.S), on a frame below its stack's red zone: if the socket is ready, or was meanwhile, the call itself follows;
-// if the time ends or a handler runs, the call has ended. A mover that finds a thread there takes the call out of the
-// frame again.
+// The time-out of a socket or terminal cannot be changed for one call. So the thread first polls for what is left
+// (omig_wait_first, start.S), on a frame below its stack's red zone: if the file is ready, or was meanwhile, the call
+// itself follows; if the time ends or a handler runs, the call has ended. A mover that finds a thread there takes the
+// call out of the frame again.
 #include "preload/engine/state.h"
 
 namespace omig::engine {
@@ -35,6 +35,16 @@ bool sends(u64 nr) {
   return nr == __NR_write || nr == __NR_writev || nr == __NR_sendto || nr == __NR_sendmsg || nr == __NR_connect;
 }
 
+// What the call returns when the time is over.
+u64 over(const SignalFrame& f) {
+  if (f.rax == __NR_connect) return static_cast<u64>(-EINPROGRESS);
+  constexpr u64 kGetSettings = 0x5401;  // TCGETS
+  u8 settings[64];
+  const bool terminal =
+      (f.rax == __NR_read || f.rax == __NR_readv) && !failed(sys(__NR_ioctl, f.rdi, kGetSettings, addr(&settings)));
+  return terminal ? 0 : static_cast<u64>(-EAGAIN);
+}
+
 }  // namespace
 
 void renew_rest(SlotBlock& b) {
@@ -54,7 +64,7 @@ void renew_rest(SlotBlock& b) {
 
 void wait_first(SlotBlock& b) {
   const Rest& rest = rest_of(b);
-  if (rest.how != RestHow::socket) return;
+  if (rest.how != RestHow::file) return;
   SignalFrame& f = frame_of(b);
   const u64 at = wait_frame_at(f.rsp);
   WaitFrame wait;
@@ -66,7 +76,7 @@ void wait_first(SlotBlock& b) {
   wait.r10 = f.r10;
   wait.r8 = f.r8;
   wait.rsp = f.rsp;
-  wait.over = f.rax == __NR_connect ? static_cast<u64>(-EINPROGRESS) : static_cast<u64>(-EAGAIN);
+  wait.over = over(f);
   wait.seconds = rest.seconds;
   wait.nanoseconds = rest.nanoseconds;
   wait.deadline_ns = rest.deadline_ns;
