@@ -38,16 +38,12 @@ class Homecoming {
     lead_ = by_home_tid_.at(image.threads.front().tid);
     staging_ = guest.stages && visit.protection_of(guest).count() != 0;
   }
-  ~Homecoming() {
-    if (staging_) send_frame(lead_->link, wire::Type::stage, ++lead_->seq);
-  }
-  Homecoming(const Homecoming&) = delete;
-  Homecoming& operator=(const Homecoming&) = delete;
 
   bool prepare(std::string* reason, PageStatistics* statistics) {
-    const bool prepared = bring_memory(reason, statistics) && hand_over_state(reason);
-    if (!prepared) guest_.home_copy = {};  // home may have half of it
-    return prepared;
+    if (bring_memory(reason, statistics) && hand_over_state(reason)) return true;
+    if (staging_) send_frame(lead_->link, wire::Type::stage, ++lead_->seq);  // of nothing: what has come is dropped
+    guest_.home_copy = {};  // home may have half of it
+    return false;
   }
 
   // After prepare(): it is an image from which the program can go on at home.
@@ -56,6 +52,7 @@ class Homecoming {
     staging_ = false;
     if (result == 0) return true;
     guest_.home_copy = {};
+    if (result == -EFBIG) guest_.stages = false;  // the program's own limit for files: from now on in place
     return result == -EPIPE ? broken(reason) : failed(reason, "its image", result);
   }
 

@@ -304,6 +304,17 @@ TEST_F(Protect, FilesMappedMeanwhileAreInTheImage) {
   EXPECT_EQ(got.out, "b'first line' 1\n") << got.describe() << got.err << lab.logs();
 }
 
+// Of its own files: what is staged is none of them, but the kernel does not know.
+TEST_F(Protect, ALimitOfFilesIsNoObstacle) {
+  start(
+      "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\nat_work_until_told()\n"
+      "print('went on', resource.getrlimit(resource.RLIMIT_FSIZE))\n",
+      1);
+  ASSERT_TRUE(outlives_its_host()) << lab.logs();
+  const Outcome got = told_to_go_on();
+  EXPECT_EQ(got.out, "went on (4096, 4096)\n") << got.describe() << got.err << lab.logs();
+}
+
 // The interval is long: it is what was written that calls for an image.
 TEST_F(Protect, AnImageFollowsWhatCannotBeDoneTwice) {
   start(
