@@ -18,10 +18,6 @@ constexpr u64 kDupCloexec = 1030, kLimitFiles = 7, kNoSignal = 0x4000, kWaitAll 
 constexpr i64 kConnectSeconds = 10, kReconnectSeconds = 3;
 constexpr u64 kReceiveTimeout = 20, kSendTimeout = 21;  // SO_RCVTIMEO, SO_SNDTIMEO
 
-struct Limit {
-  u64 soft, hard;
-};
-
 struct Address {
   u16 family = 2;
   u8 port[2] = {};
@@ -244,15 +240,11 @@ Guard guard_range() {
 
 long move_high(int fd) {
   const Guard guard = guard_range();
-  Limit limit{};
-  sys(__NR_prlimit64, 0, kLimitFiles, 0, addr(&limit));
-  const bool raise = limit.soft <= guard.last;
-  if (raise) {
-    const Limit raised{guard.last + 1ull, limit.hard};
-    sys(__NR_prlimit64, 0, kLimitFiles, addr(&raised), 0);
+  long high;
+  {
+    const RaisedLimit files(kLimitFiles, guard.last + 1ull);
+    high = sys(__NR_fcntl, fd, kDupCloexec, guard.first);
   }
-  long high = sys(__NR_fcntl, fd, kDupCloexec, guard.first);
-  if (raise) sys(__NR_prlimit64, 0, kLimitFiles, addr(&limit), 0);
   sys(__NR_close, fd);
   if (high > static_cast<long>(guard.last)) {
     sys(__NR_close, high);

@@ -9,34 +9,6 @@
 namespace omig::engine {
 namespace {
 
-// The program's own bound for its files holds for this one as well, and whoever goes beyond it gets SIGXFSZ. The
-// process does nothing else meanwhile: its guest stands still.
-class FileBound {
- public:
-  explicit FileBound(u64 needed) {
-    sys(__NR_prlimit64, 0, kFileSize, 0, addr(&limit_));
-    enough_ = needed <= limit_.hard;
-    raised_ = enough_ && needed > limit_.soft;
-    if (!raised_) return;
-    const Limit raised{limit_.hard, limit_.hard};
-    sys(__NR_prlimit64, 0, kFileSize, addr(&raised), 0);
-  }
-  ~FileBound() {
-    if (raised_) sys(__NR_prlimit64, 0, kFileSize, addr(&limit_), 0);
-  }
-  FileBound(const FileBound&) = delete;
-  FileBound& operator=(const FileBound&) = delete;
-  bool enough() const { return enough_; }
-
- private:
-  static constexpr u64 kFileSize = 1;  // RLIMIT_FSIZE
-  struct Limit {
-    u64 soft, hard;
-  };
-  Limit limit_{};
-  bool enough_ = false, raised_ = false;
-};
-
 long open_stage() {
   constexpr u64 kCloseOnExec = 1;
   lock();
@@ -98,8 +70,11 @@ long serve_stage(SlotBlock& b, const wire::Frame& frame) {
     return 0;
   }
   if (!has_stage() && st.stage_error == 0) st.stage_error = static_cast<i32>(open_stage());
-  const FileBound bound(st.stage_bytes + frame.bytes);
-  if (!bound.enough() && st.stage_error == 0) st.stage_error = -EFBIG;
+  // The program's own limit for its files holds for this one as well, and whoever goes beyond it gets SIGXFSZ. The
+  // process does nothing else meanwhile: its guest stands still.
+  constexpr u64 kFileSize = 1;  // RLIMIT_FSIZE
+  const RaisedLimit file_size(kFileSize, st.stage_bytes + frame.bytes);
+  if (!file_size.enough() && st.stage_error == 0) st.stage_error = -EFBIG;
   if (st.stage_error != 0) return drain(b, frame.bytes);
   const long ret = recv_into_file(b, st.stage_fd - 1, st.stage_bytes, frame.bytes, &st.stage_error);
   st.stage_bytes += frame.bytes;

@@ -92,6 +92,33 @@ inline constexpr u64 kLeftMapped = (1 << 20) + 0x10000;
 inline void follow_signals(SlotBlock& b) { b.signals_told = __atomic_load_n(&state().signals_sent, __ATOMIC_ACQUIRE); }
 inline constexpr u32 kEarSlot = kMaxSlots;
 
+struct Limit {
+  u64 soft, hard;
+};
+
+// Raises a soft limit of the program's to what we need, as far as the hard one allows, for as long as this lives.
+class RaisedLimit {
+ public:
+  RaisedLimit(u64 resource, u64 needed) : resource_(resource) {
+    sys(__NR_prlimit64, 0, resource_, 0, addr(&limit_));
+    enough_ = needed <= limit_.hard;
+    raised_ = enough_ && needed > limit_.soft;
+    const Limit raised{needed, limit_.hard};
+    if (raised_) sys(__NR_prlimit64, 0, resource_, addr(&raised), 0);
+  }
+  ~RaisedLimit() {
+    if (raised_) sys(__NR_prlimit64, 0, resource_, addr(&limit_), 0);
+  }
+  RaisedLimit(const RaisedLimit&) = delete;
+  RaisedLimit& operator=(const RaisedLimit&) = delete;
+  bool enough() const { return enough_; }
+
+ private:
+  u64 resource_;
+  Limit limit_{};
+  bool enough_ = false, raised_ = false;
+};
+
 // link.cpp: streams. All return 0 or a negative errno; kClosed means the peer is gone.
 inline constexpr long kClosed = -ESHUTDOWN;  // in good order; no call of ours has this error
 struct Guard {

@@ -191,9 +191,8 @@ TEST_F(Soak, EveryProgramEndsAsDocumented) {
   std::string kinds;
   for (const auto& [kind, count] : faults_) kinds += fmt::format("{}{} {}", kinds.empty() ? "" : ", ", count, kind);
   fmt::print(
-      "soak: {} minutes, seed {}: {} programs started, {} as natively ({} protected ones whose host was killed), {} "
-      "lost "
-      "with a killed host; {}\n",
+      "soak: {} minutes, seed {}: {} programs started, {} as natively ({} protected ones whose host was killed), "
+      "{} lost with a killed host; {}\n",
       minutes_, run_seed(), started_, well_, outlived_, lost_, kinds);
   EXPECT_LE(lost_, hosts_killed_) << "a host has one guest";
 }
